@@ -1,0 +1,7 @@
+//! To be written.
+#![forbid(unsafe_code)]
+
+/// Entry point.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}

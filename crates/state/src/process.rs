@@ -1,0 +1,74 @@
+//! Processes known by PID and start time, so that a reused PID is never taken for the old process.
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A process at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRef {
+    /// PID in the namespace of whoever wrote it.
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat: clock ticks since boot (proc_pid_stat(5)).
+    pub start: u64,
+}
+
+impl ProcessRef {
+    /// The process with this PID now; `None` if there is none. Zombies count as gone.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (state, start) = parse_stat(&stat)?;
+        (!matches!(state, 'Z' | 'X')).then_some(ProcessRef { pid, start })
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&self) -> bool {
+        Self::of(self.pid) == Some(*self)
+    }
+
+    /// A pidfd of exactly this process; `None` if it has ended.
+    pub fn pidfd(&self) -> Option<OwnedFd> {
+        let fd = rustix::process::pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // Checked after opening: the descriptor pins the PID, so what is read now is the same process.
+        self.is_alive().then_some(fd)
+    }
+
+    /// Sends a signal to exactly this process; false if it has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<bool> {
+        let Some(fd) = self.pidfd() else { return Ok(false) };
+        match rustix::process::pidfd_send_signal(&fd, signal) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::SRCH) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// State and start time of a /proc/PID/stat line. The command name may hold spaces and parentheses: fields count from the last `)`.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_alive_until_it_ends() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = ProcessRef::of(child.id() as i32).unwrap();
+        assert!(process.is_alive() && process.pidfd().is_some());
+        assert!(process.signal(Signal::KILL).unwrap());
+        child.wait().unwrap();
+        assert!(!process.is_alive() && process.pidfd().is_none());
+    }
+
+    #[test]
+    fn odd_command_names_do_not_shift_the_fields() {
+        let stat = "12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
+        assert_eq!(parse_stat(stat), Some(('S', 777)));
+    }
+}

@@ -1,0 +1,2 @@
+//! To be written.
+#![warn(unsafe_op_in_unsafe_fn)]

@@ -1,0 +1,4 @@
+//! One container's monitor.
+fn main() -> std::process::ExitCode {
+    carboy_monitor::main()
+}

@@ -1,0 +1,4 @@
+//! The OCI runtime.
+fn main() -> std::process::ExitCode {
+    carboy_runtime::main()
+}

@@ -1,0 +1,4 @@
+//! The engine's command line.
+fn main() -> std::process::ExitCode {
+    carboy_cli::main()
+}
