@@ -1,0 +1,152 @@
+//! Architectures: their names in a profile, their `AUDIT_ARCH_*` value, and which kernel can run which.
+
+use crate::table::{NONE, SYSCALLS};
+
+/// An ABI whose system calls the kernel may see. The order is that of the columns in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arch {
+    /// 64-bit x86.
+    X86_64,
+    /// 32-bit x86.
+    X86,
+    /// 32-bit pointers in 64-bit mode; numbers carry bit 30.
+    X32,
+    /// 64-bit ARM.
+    Aarch64,
+    /// 32-bit ARM, EABI.
+    Arm,
+}
+
+/// `__X32_SYSCALL_BIT` of `asm/unistd.h`.
+pub(crate) const X32_BIT: u32 = 0x4000_0000;
+/// `__ARM_NR_BASE`: numbers from here on are ARM's private calls, apart from the ordinary ones.
+pub(crate) const ARM_PRIVATE: u32 = 0x000f_0000;
+
+/// Names that runtime-spec 1.3 defines and for which there is no table here. Harmless in a list of architectures, as long as
+/// it is not what the kernel runs.
+const WITHOUT_TABLE: [&str; 16] = [
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_PARISC",
+    "SCMP_ARCH_PARISC64",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_M68K",
+];
+
+/// What an architecture's name in a profile stands for.
+pub(crate) enum Named {
+    Table(Arch),
+    /// Defined by the spec, but no kernel for which this crate was built runs it.
+    Foreign,
+    Unknown,
+}
+
+impl Arch {
+    /// The architecture of this build.
+    pub const fn native() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        return Arch::X86_64;
+        #[cfg(target_arch = "x86")]
+        return Arch::X86;
+        #[cfg(target_arch = "aarch64")]
+        return Arch::Aarch64;
+        #[cfg(target_arch = "arm")]
+        return Arch::Arm;
+    }
+
+    /// The name in a profile, such as `SCMP_ARCH_X86_64`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "SCMP_ARCH_X86_64",
+            Arch::X86 => "SCMP_ARCH_X86",
+            Arch::X32 => "SCMP_ARCH_X32",
+            Arch::Aarch64 => "SCMP_ARCH_AARCH64",
+            Arch::Arm => "SCMP_ARCH_ARM",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Named {
+        let all = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
+        match all.into_iter().find(|arch| arch.name() == name) {
+            Some(arch) => Named::Table(arch),
+            None if name == "SCMP_ARCH_NATIVE" => Named::Table(Arch::native()),
+            None if WITHOUT_TABLE.contains(&name) => Named::Foreign,
+            None => Named::Unknown,
+        }
+    }
+
+    /// `AUDIT_ARCH_*` of `linux/audit.h`, the second word of `struct seccomp_data`.
+    pub const fn audit(self) -> u32 {
+        match self {
+            Arch::X86_64 | Arch::X32 => 0xc000_003e,
+            Arch::X86 => 0x4000_0003,
+            Arch::Aarch64 => 0xc000_00b7,
+            Arch::Arm => 0x4000_0028,
+        }
+    }
+
+    /// Whether a kernel of `native` can execute this ABI. What it cannot execute needs no rules.
+    pub(crate) const fn runs_on(self, native: Arch) -> bool {
+        match native {
+            Arch::X86_64 | Arch::X32 => matches!(self, Arch::X86_64 | Arch::X86 | Arch::X32),
+            Arch::Aarch64 => matches!(self, Arch::Aarch64 | Arch::Arm),
+            Arch::X86 => matches!(self, Arch::X86),
+            Arch::Arm => matches!(self, Arch::Arm),
+        }
+    }
+
+    /// Whether arguments are 32 bits wide. libseccomp then compares the lower half only.
+    pub(crate) const fn is_32_bit(self) -> bool {
+        matches!(self, Arch::X86 | Arch::X32 | Arch::Arm)
+    }
+
+    /// The number of a system call, with the x32 bit where it belongs; `None` if this ABI has no such call.
+    pub fn number(self, name: &str) -> Option<u32> {
+        let number = lookup(name)?[self as usize];
+        (number != NONE).then_some(number | self.bit())
+    }
+
+    /// What the numbers in the table are to be combined with.
+    pub(crate) const fn bit(self) -> u32 {
+        if matches!(self, Arch::X32) { X32_BIT } else { 0 }
+    }
+}
+
+/// The row of the table with this name.
+pub(crate) fn lookup(name: &str) -> Option<&'static [u32; 5]> {
+    SYSCALLS.binary_search_by(|(row, _)| (*row).cmp(name)).ok().map(|index| &SYSCALLS[index].1)
+}
+
+/// Every number that the architecture has, in the order of the names.
+pub(crate) fn numbers(arch: Arch) -> impl Iterator<Item = (&'static str, u32)> {
+    SYSCALLS
+        .iter()
+        .map(move |(name, row)| (*name, row[arch as usize]))
+        .filter(|(_, number)| *number != NONE)
+        .map(move |(name, number)| (name, number | arch.bit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_knows_the_running_kernel() {
+        assert!(SYSCALLS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let native = |name| lookup(name).unwrap()[Arch::native() as usize];
+        assert_eq!(native("openat") as libc::c_long, libc::SYS_openat);
+        assert_eq!(native("clone3") as libc::c_long, libc::SYS_clone3);
+        assert_eq!(lookup("read").unwrap(), &[0, 3, 0, 63, 3]);
+        assert!(lookup("no_such_call").is_none());
+    }
+}

@@ -1,0 +1,202 @@
+//! From a profile to a program: for each `AUDIT_ARCH` a search tree over ranges of system call numbers.
+
+use crate::arch::{ARM_PRIVATE, Arch, Named, X32_BIT, numbers};
+use crate::bpf::{Jump, MAX_INSTRUCTIONS, Program, Target, push_range};
+use crate::conditions;
+use crate::error::SeccompError;
+use crate::rules::{ENOSYS, Rule, Rules, hides_newer_calls, parse};
+use crate::table::NONE;
+use carboy_oci::runtime::Seccomp;
+use libc::sock_filter;
+
+/// Offsets in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+
+/// What is to be handed to seccomp(2).
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// The program.
+    pub program: Vec<sock_filter>,
+    /// `SECCOMP_FILTER_FLAG_*`; includes `NEW_LISTENER` exactly if [`Filter::notifies`].
+    pub flags: u32,
+    /// Whether some rule's action is `SCMP_ACT_NOTIFY`, so that there will be a listener to hand over.
+    pub notifies: bool,
+}
+
+/// How many of the native system calls a profile lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Always allowed.
+    pub allowed: usize,
+    /// Allowed or not depending on arguments.
+    pub conditional: usize,
+    /// Never allowed.
+    pub refused: usize,
+}
+
+/// Compiles a profile for the kernel of this build's architecture. See [`compile_for`].
+pub fn compile(profile: &Seccomp) -> Result<Filter, SeccompError> {
+    compile_for(profile, Arch::native())
+}
+
+/// Compiles a profile for kernels of one architecture.
+///
+/// Where the runtime-spec is silent this follows libseccomp and runc: the native architecture is always covered; calls from
+/// architectures not listed kill the thread; names unknown to an architecture are ignored; a rule without comparisons overrides
+/// those with, whatever their order, and of several the first counts; rules that repeat the default are dropped; numbers
+/// above the largest that the profile names get ENOSYS, so that programs fall back to older calls. Among rules with comparisons the
+/// first in the profile that holds counts. Rules with comparisons do not reach socketcall(2) and ipc(2), whose arguments lie
+/// behind a pointer.
+///
+/// # Errors
+/// A field with an unknown or impossible value, or a program too long for the kernel.
+pub fn compile_for(profile: &Seccomp, native: Arch) -> Result<Filter, SeccompError> {
+    let rules = parse(profile)?;
+    let notifies = rules.rules.iter().any(|rule| rule.action == libc::SECCOMP_RET_USER_NOTIF);
+    let flags = flags(profile)? | if notifies { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32 } else { 0 };
+    let archs = architectures(profile, native)?;
+
+    let mut program = Program::with_capacity(512);
+    let mut entry = Target::Return(libc::SECCOMP_RET_KILL_THREAD);
+    // From the last to the first, so that the native architecture is tested first.
+    for arch in archs.iter().rev().filter(|arch| **arch != Arch::X32) {
+        let with_x32 = *arch == Arch::X86_64 && archs.contains(&Arch::X32);
+        let tree = tree(&mut program, &rules, *arch, with_x32);
+        entry = program.branch(Jump::Equal, arch.audit(), tree, entry);
+    }
+    let entry = program.load(ARCHITECTURE, entry);
+    let program = program.finish(entry);
+    if program.len() > MAX_INSTRUCTIONS {
+        return Err(SeccompError::TooLong(program.len()));
+    }
+    Ok(Filter { program, flags, notifies })
+}
+
+/// Counts what a profile says of the native architecture's system calls.
+///
+/// # Errors
+/// As [`compile`].
+pub fn summary(profile: &Seccomp) -> Result<Summary, SeccompError> {
+    let native = Arch::native();
+    let rules = parse(profile)?;
+    let verdicts = verdicts(&rules, native);
+    let mut summary = Summary { allowed: 0, conditional: 0, refused: 0 };
+    let lets_through = |action| matches!(action, libc::SECCOMP_RET_ALLOW | libc::SECCOMP_RET_LOG);
+    for (_, number) in numbers(native) {
+        let verdict = verdicts.binary_search_by_key(&number, |(n, _)| *n).map(|found| &verdicts[found].1);
+        match verdict {
+            Ok(Verdict::Conditional(_)) => summary.conditional += 1,
+            Ok(Verdict::Always(action)) if lets_through(*action) => summary.allowed += 1,
+            Err(_) if lets_through(rules.default_action) => summary.allowed += 1,
+            _ => summary.refused += 1,
+        }
+    }
+    Ok(summary)
+}
+
+fn flags(profile: &Seccomp) -> Result<u32, SeccompError> {
+    let mut flags = 0;
+    for (position, flag) in profile.flags.iter().enumerate() {
+        flags |= match flag.as_str() {
+            // Only concerns other threads, of which there are none when a filter is installed before exec; and the kernel refuses it
+            // together with a listener.
+            "SECCOMP_FILTER_FLAG_TSYNC" => 0,
+            "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG as u32,
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32,
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV as u32,
+            other => return Err(SeccompError::unknown(format!("linux.seccomp.flags[{position}]"), other)),
+        };
+    }
+    Ok(flags)
+}
+
+/// The architectures to write code for, the native one first.
+fn architectures(profile: &Seccomp, native: Arch) -> Result<Vec<Arch>, SeccompError> {
+    let mut archs = vec![native];
+    for (position, name) in profile.architectures.iter().enumerate() {
+        match Arch::named(name) {
+            Named::Table(arch) if !arch.runs_on(native) || archs.contains(&arch) => {}
+            Named::Table(arch) => archs.push(arch),
+            Named::Foreign => {}
+            Named::Unknown => {
+                return Err(SeccompError::unknown(format!("linux.seccomp.architectures[{position}]"), name));
+            }
+        }
+    }
+    Ok(archs)
+}
+
+/// What a system call gets.
+enum Verdict<'a> {
+    Always(u32),
+    /// Rules with comparisons, in order; the default if none holds.
+    Conditional(Vec<&'a Rule>),
+}
+
+/// Numbers and their verdicts, ascending, without what gets the default.
+fn verdicts(rules: &Rules, arch: Arch) -> Vec<(u32, Verdict<'_>)> {
+    // (number, position) in one integer: sorting groups by number and keeps the profile's order.
+    let mut keys: Vec<u64> = Vec::with_capacity(rules.named.len());
+    for (row, position) in &rules.named {
+        let number = row[arch as usize];
+        if number != NONE {
+            keys.push(u64::from(number | arch.bit()) << 32 | u64::from(*position));
+        }
+    }
+    keys.sort_unstable();
+    let mut verdicts = Vec::with_capacity(keys.len());
+    for group in keys.chunk_by(|a, b| a >> 32 == b >> 32) {
+        let rule = |key: &u64| &rules.rules[*key as u32 as usize];
+        let verdict = match group.iter().map(rule).find(|rule| rule.comparisons.is_empty()) {
+            Some(unconditional) => Verdict::Always(unconditional.action),
+            None => Verdict::Conditional(group.iter().map(rule).collect()),
+        };
+        verdicts.push(((group[0] >> 32) as u32, verdict));
+    }
+    verdicts
+}
+
+/// The search tree of one `AUDIT_ARCH`, beginning with the load of the number.
+fn tree(program: &mut Program, rules: &Rules, arch: Arch, with_x32: bool) -> Target {
+    let default = Target::Return(rules.default_action);
+    let mut ranges = Vec::with_capacity(256);
+    append_ranges(program, rules, arch, 0, &mut ranges);
+    if with_x32 {
+        append_ranges(program, rules, Arch::X32, X32_BIT, &mut ranges);
+    } else if arch == Arch::X86_64 {
+        push_range(&mut ranges, X32_BIT, Target::Return(libc::SECCOMP_RET_KILL_THREAD));
+        // -1 is what a tracer writes to skip a call; it has the x32 bit but is no x32 call.
+        push_range(&mut ranges, u32::MAX, default);
+    }
+    let tree = program.tree(&ranges, default);
+    program.load(NUMBER, tree)
+}
+
+fn append_ranges(program: &mut Program, rules: &Rules, arch: Arch, first: u32, ranges: &mut Vec<(u32, Target)>) {
+    let default = Target::Return(rules.default_action);
+    let verdicts = verdicts(rules, arch);
+    push_range(ranges, first, default);
+    let mut next = first;
+    for (number, verdict) in &verdicts {
+        if *number > next {
+            let private = arch == Arch::Arm && *number > ARM_PRIVATE && next < ARM_PRIVATE && next > 0;
+            push_range(ranges, next, if private { newer(rules) } else { default });
+            if private {
+                push_range(ranges, ARM_PRIVATE, default);
+            }
+        }
+        let target = match verdict {
+            Verdict::Always(action) => Target::Return(*action),
+            Verdict::Conditional(list) => conditions::emit(program, list, arch.is_32_bit(), default),
+        };
+        push_range(ranges, *number, target);
+        next = *number + 1;
+    }
+    push_range(ranges, next, if verdicts.is_empty() { default } else { newer(rules) });
+}
+
+/// What system calls get that are newer than the profile.
+fn newer(rules: &Rules) -> Target {
+    Target::Return(if hides_newer_calls(rules.default_action) { ENOSYS } else { rules.default_action })
+}
