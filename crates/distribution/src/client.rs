@@ -1,0 +1,105 @@
+//! The client: settings that hold for every registry, and the certificates that are read once.
+
+use crate::credentials::Credentials;
+use crate::proxy::Proxies;
+use crate::repository::Repository;
+use carboy_oci::Reference;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What the caller decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where user names and passwords are found.
+    pub credentials: Credentials,
+    /// Whether certificates are verified and plain HTTP is refused. Loopback addresses may be plain HTTP in any case.
+    pub tls_verify: bool,
+    /// Proxies.
+    pub proxies: Proxies,
+    /// How long to wait for what, and how often to try.
+    pub limits: Limits,
+    /// What the client calls itself to servers.
+    pub user_agent: String,
+}
+
+/// How long to wait for what, and how often to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For a connection with its TLS handshake.
+    pub connect: Duration,
+    /// For the head of an answer.
+    pub answer: Duration,
+    /// For the next byte of a body: a download is never too slow, only ever stalled.
+    pub stall: Duration,
+    /// Tries of one request, and reconnections in a row without a byte of progress.
+    pub tries: u32,
+    /// Wait before the second try; doubled for each further one.
+    pub backoff: Duration,
+    /// The longest wait that a `Retry-After` may ask for.
+    pub longest_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect: Duration::from_secs(15),
+            answer: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
+            tries: 5,
+            backoff: Duration::from_millis(300),
+            longest_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            credentials: Credentials::none(),
+            tls_verify: true,
+            proxies: Proxies::default(),
+            limits: Limits::default(),
+            user_agent: concat!("carboy/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// A registry client. Cheap to clone; what it read from the system is shared.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    settings: Arc<Settings>,
+    roots: Arc<OnceLock<Roots>>,
+}
+
+/// The system's root certificates.
+#[derive(Debug, Clone)]
+pub(crate) struct Roots {
+    pub(crate) certificates: Arc<Vec<ureq::tls::Certificate<'static>>>,
+}
+
+impl Client {
+    /// A client with these settings. Nothing is read or connected yet.
+    pub fn new(settings: Settings) -> Self {
+        Client { settings: Arc::new(settings), roots: Arc::default() }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A conversation with the repository of `reference`: its own connections and tokens, and its own [`Repository::cancel`].
+    pub fn repository(&self, reference: &Reference) -> Repository {
+        Repository::new(self.clone(), reference)
+    }
+
+    /// The system's certificates, read at the first call (about a hundred small certificates: 2 ms).
+    pub(crate) fn roots(&self) -> &Roots {
+        self.roots.get_or_init(|| {
+            // Certificates that cannot be read are skipped as every TLS client does; none at all shows in the handshake's error.
+            let found = rustls_native_certs::load_native_certs().certs;
+            let certificates = found.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
+            Roots { certificates: Arc::new(certificates) }
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! HTTP agents: TLS, time limits, proxies, and redirects that do not carry credentials elsewhere.
+
+use crate::client::Client;
+use crate::endpoint::{self, display_host, is_loopback, same_origin};
+use crate::error::{Error, Result};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+/// Redirects followed for one request.
+const MAX_REDIRECTS: usize = 10;
+
+/// Which agent: for TLS or not, through which proxy. Agents differ in nothing else.
+type AgentKey = (bool, Option<String>);
+
+/// The connections of one [`crate::Repository`].
+#[derive(Debug)]
+pub(crate) struct Transport {
+    client: Client,
+    /// `None` once shut down.
+    agents: Mutex<Option<HashMap<AgentKey, Agent>>>,
+}
+
+/// One request without a body, but for the form of a token request.
+#[derive(Debug)]
+pub(crate) struct Call<'c> {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    /// Sent to the origin of `uri` only.
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) form: Option<&'c str>,
+}
+
+impl Transport {
+    pub(crate) fn new(client: Client) -> Self {
+        Transport { client, agents: Mutex::new(Some(HashMap::new())) }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Breaks every connection; what is in flight ends with [`Error::Cancelled`], as does everything later.
+    pub(crate) fn shut_down(&self) {
+        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for agent in agents.into_iter().flat_map(HashMap::into_values) {
+            agent.shutdown();
+        }
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Sends a call and follows redirects.
+    pub(crate) fn send(&self, call: &Call<'_>) -> Result<Response<Body>> {
+        let mut uri = call.uri.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.send_once(call, &uri)?;
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            // A form holds a secret: it is sent where it was meant for, or nowhere.
+            let follow = is_redirect(response.status().as_u16()) && call.form.is_none();
+            let Some(location) = location.filter(|_| follow) else {
+                return Ok(response);
+            };
+            let next = endpoint::resolve(&uri, location)?;
+            self.check_scheme(&uri, &next)?;
+            uri = next;
+        }
+        let detail = format!("more than {MAX_REDIRECTS} redirects");
+        Err(Error::Protocol { host: display_host(&call.uri), detail })
+    }
+
+    /// A redirect must not lead from TLS to plain HTTP, where anybody could answer.
+    fn check_scheme(&self, from: &Uri, to: &Uri) -> Result<()> {
+        let plain = to.scheme_str() == Some("http");
+        let host = to.authority().map_or("", |authority| authority.as_str());
+        let downgrade = plain && (from.scheme_str() == Some("https") || !is_loopback(host));
+        if downgrade && self.client.settings().tls_verify {
+            return Err(Error::PlainHttp(display_host(to)));
+        }
+        Ok(())
+    }
+
+    fn send_once(&self, call: &Call<'_>, uri: &Uri) -> Result<Response<Body>> {
+        let agent = self.agent(uri)?;
+        let mut builder = Request::builder().method(call.method.clone()).uri(uri.clone());
+        if let Some(headers) = builder.headers_mut() {
+            headers.extend(call.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+            if let Some(value) = call.authorization.as_ref().filter(|_| same_origin(&call.uri, uri)) {
+                headers.insert(AUTHORIZATION, value.clone());
+            }
+        }
+        let built = |error: ureq::http::Error| self.failure(uri, error.into());
+        let sent = match call.form {
+            Some(form) => agent.run(builder.body(form).map_err(built)?),
+            None => agent.run(builder.body(()).map_err(built)?),
+        };
+        sent.map_err(|error| self.failure(uri, error))
+    }
+
+    fn agent(&self, uri: &Uri) -> Result<Agent> {
+        let tls = uri.scheme_str() == Some("https");
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let proxies = &self.client.settings().proxies;
+        let proxy = proxies.find(uri.scheme_str().unwrap_or("https"), authority).map(str::to_owned);
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let agents = agents.as_mut().ok_or(Error::Cancelled)?;
+        let key = (tls, proxy);
+        if let Some(agent) = agents.get(&key) {
+            return Ok(agent.clone());
+        }
+        let agent = self.make_agent(&key)?;
+        agents.insert(key, agent.clone());
+        Ok(agent)
+    }
+
+    fn make_agent(&self, (tls, proxy): &AgentKey) -> Result<Agent> {
+        let settings = self.client.settings();
+        let limits = &settings.limits;
+        let proxy = match proxy {
+            Some(text) => Some(ureq::Proxy::new(text).map_err(|_| Error::Proxy(without_password(text)))?),
+            None => None,
+        };
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .user_agent(settings.user_agent.as_str())
+            .accept_encoding("identity")
+            .timeout_connect(Some(limits.connect))
+            .timeout_recv_response(Some(limits.answer))
+            .timeout_per_read(Some(limits.stall))
+            .timeout_per_write(Some(limits.stall))
+            .max_idle_connections_per_host(8);
+        if *tls {
+            let mut tls = TlsConfig::builder()
+                .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+            tls = if settings.tls_verify {
+                tls.root_certs(RootCerts::Specific(self.client.roots().certificates.clone()))
+            } else {
+                tls.disable_verification(true)
+            };
+            config = config.tls_config(tls.build());
+        }
+        Ok(config.build().new_agent())
+    }
+
+    /// Says what an HTTP library's error means to the user.
+    pub(crate) fn failure(&self, uri: &Uri, error: ureq::Error) -> Error {
+        if self.is_shut_down() {
+            return Error::Cancelled;
+        }
+        let host = display_host(uri);
+        match error {
+            ureq::Error::Io(error) => self.io_failure(host, error),
+            ureq::Error::HostNotFound => {
+                Error::Unreachable { host, source: io::Error::new(io::ErrorKind::NotFound, "the name has no address") }
+            }
+            ureq::Error::Rustls(source) => self.tls_failure(host, source),
+            ureq::Error::Timeout(reason) => self.timeout(host, reason),
+            ureq::Error::ConnectProxyFailed(reason) => {
+                Error::Unreachable { host, source: io::Error::other(format!("the proxy refused: {reason}")) }
+            }
+            other => Error::Http { host, source: Box::new(other) },
+        }
+    }
+
+    pub(crate) fn io_failure(&self, host: String, error: io::Error) -> Error {
+        use io::ErrorKind as Kind;
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return self.tls_failure(host, tls.clone());
+        }
+        match error.kind() {
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
+                Error::Broken { host, source: error }
+            }
+            _ => Error::Unreachable { host, source: error },
+        }
+    }
+
+    fn tls_failure(&self, host: String, source: rustls::Error) -> Error {
+        let unknown = matches!(
+            source,
+            rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)
+        );
+        let hint = match () {
+            () if !unknown || !self.client.settings().tls_verify => "",
+            () if self.client.roots().certificates.is_empty() => {
+                " (this system has no root certificates: install ca-certificates)"
+            }
+            () => " (--tls-verify=false accepts any certificate)",
+        };
+        Error::Tls { host, hint, source: Box::new(source) }
+    }
+
+    fn timeout(&self, host: String, reason: ureq::Timeout) -> Error {
+        let limits = &self.client.settings().limits;
+        let (phase, limit) = match reason {
+            ureq::Timeout::Resolve | ureq::Timeout::Connect => ("connecting", limits.connect),
+            ureq::Timeout::RecvResponse => ("waiting for the answer", limits.answer),
+            _ => ("transferring", limits.stall),
+        };
+        Error::Timeout { host, phase, seconds: limit.as_secs() }
+    }
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+fn without_password(proxy: &str) -> String {
+    match (proxy.split_once("://"), proxy.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => proxy.to_owned(),
+    }
+}
