@@ -119,7 +119,8 @@ impl Auth {
             Some("http") => return Err(Error::PlainHttp(display_host(&realm_uri))),
             _ => return Err(bad()),
         }
-        let scope = challenge.param("scope").map_or_else(|| format!("repository:{}:pull", self.repository), str::to_owned);
+        let scope =
+            challenge.param("scope").map_or_else(|| format!("repository:{}:pull", self.repository), str::to_owned);
         let credential = self.credential(transport)?;
         let mut query = String::new();
         if let Some(service) = challenge.param("service") {
@@ -128,10 +129,10 @@ impl Auth {
         query.push_str(&format!("scope={}&client_id=carboy", encode_query(&scope)));
         let answer = self.ask(transport, &realm_uri, &query, credential.as_ref())?;
         let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
-        let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
-            .ok()
-            .filter(|_| !token.is_empty())
-            .ok_or_else(|| Error::Protocol { host: host.to_owned(), detail: "the token server sent no token".to_owned() })?;
+        let mut header =
+            HeaderValue::from_str(&format!("Bearer {token}")).ok().filter(|_| !token.is_empty()).ok_or_else(|| {
+                Error::Protocol { host: host.to_owned(), detail: "the token server sent no token".to_owned() }
+            })?;
         header.set_sensitive(true);
         let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
         // Renewed a little early, so that no request is on its way when the token ends.
@@ -175,7 +176,9 @@ impl Auth {
                 let detail = words(&body).unwrap_or_else(|| format!("status {status}"));
                 Err(match (status, credential) {
                     (400 | 401 | 403, Some(_)) => Error::BadCredentials { host, detail },
-                    (401 | 403, None) => Error::Denied { repository: format!("{}/{}", self.domain, self.repository), detail },
+                    (401 | 403, None) => {
+                        Error::Denied { repository: format!("{}/{}", self.domain, self.repository), detail }
+                    }
                     _ => Error::Status { what, host, status, detail },
                 })
             }

@@ -97,7 +97,9 @@ mod tests {
         for yes in ["localhost", "localhost:5000", "127.0.0.1", "127.8.9.1:80", "[::1]", "[::1]:5000", "LocalHost:1"] {
             assert!(is_loopback(yes), "{yes}");
         }
-        for no in ["example.org", "localhost.example.org:5000", "10.0.0.1:5000", "[2001:db8::1]:5000", "127.0.0.1.nip.io"] {
+        for no in
+            ["example.org", "localhost.example.org:5000", "10.0.0.1:5000", "[2001:db8::1]:5000", "127.0.0.1.nip.io"]
+        {
             assert!(!is_loopback(no), "{no}");
         }
         assert!(has_port("[::1]:5000") && !has_port("[::1]") && !has_port("a.b"));
@@ -123,7 +125,8 @@ mod tests {
     fn an_origin_is_scheme_host_and_port() {
         let uri = |text: &str| text.parse::<Uri>().unwrap();
         assert!(same_origin(&uri("https://A.example/x"), &uri("https://a.example:443/y")));
-        for other in ["http://a.example/", "https://a.example:8443/", "https://b.a.example/", "https://a.example.evil/"] {
+        for other in ["http://a.example/", "https://a.example:8443/", "https://b.a.example/", "https://a.example.evil/"]
+        {
             assert!(!same_origin(&uri("https://a.example/"), &uri(other)), "{other}");
         }
     }

@@ -95,7 +95,9 @@ pub enum Error {
         source: Box<rustls::Error>,
     },
     /// Plain HTTP where only TLS is accepted.
-    #[error("{0} would be asked by plain HTTP, which only loopback addresses may be: use --tls-verify=false to allow it")]
+    #[error(
+        "{0} would be asked by plain HTTP, which only loopback addresses may be: use --tls-verify=false to allow it"
+    )]
     PlainHttp(String),
     /// The server answered with a status that is not expected.
     #[error("{what}: {host} answered {status}: {detail}")]

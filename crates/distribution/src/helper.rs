@@ -23,11 +23,7 @@ pub(crate) fn get(name: &str, key: &str) -> Result<Option<Credential>, Credentia
     run(&program, &program, key)
 }
 
-pub(crate) fn run(
-    path: impl AsRef<OsStr>,
-    program: &str,
-    key: &str,
-) -> Result<Option<Credential>, CredentialsError> {
+pub(crate) fn run(path: impl AsRef<OsStr>, program: &str, key: &str) -> Result<Option<Credential>, CredentialsError> {
     let failed = |source| CredentialsError::HelperRun { program: program.to_owned(), source };
     let mut command = Command::new(path);
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

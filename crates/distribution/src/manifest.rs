@@ -156,8 +156,7 @@ struct Shape {
 /// contradict, lest an index be read as a manifest (CVE-2021-41190).
 fn media_type_of(bytes: &[u8], announced: &str, what: &str) -> Result<String> {
     let schema1 = [media_type::DOCKER_V1, media_type::DOCKER_V1_SIGNED];
-    let shape: Shape =
-        serde_json::from_slice(bytes).map_err(|source| Error::Json { what: what.to_owned(), source })?;
+    let shape: Shape = serde_json::from_slice(bytes).map_err(|source| Error::Json { what: what.to_owned(), source })?;
     if shape.schema_version == 1 || schema1.contains(&announced) {
         return Err(Error::Schema1(what.to_owned()));
     }
@@ -186,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_a_manifest_is() {
-        let docker = format!(r#"{{"schemaVersion":2,"mediaType":"{}","config":{{}},"layers":[]}}"#, media_type::DOCKER_MANIFEST);
+        let docker =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{}","config":{{}},"layers":[]}}"#, media_type::DOCKER_MANIFEST);
         let of = |json: &str, announced: &str| media_type_of(json.as_bytes(), announced, "x");
         assert_eq!(of(&docker, "application/octet-stream").unwrap(), media_type::DOCKER_MANIFEST);
         let silent = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;

@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn no_proxy_is_read_as_go_reads_it() {
-        let no_proxy = ".inner.example, plain.example:5000,10.0.0.0/8,192.0.2.7,[2001:db8::1]:443,*.star.example,2001:db8:1::/48";
+        let no_proxy =
+            ".inner.example, plain.example:5000,10.0.0.0/8,192.0.2.7,[2001:db8::1]:443,*.star.example,2001:db8:1::/48";
         let proxies =
             Proxies { http: None, https: Some("http://proxy:3128".to_owned()), no_proxy: Some(no_proxy.to_owned()) };
         for direct in [
@@ -98,7 +99,9 @@ mod tests {
         ] {
             assert_eq!(proxies.find("https", direct), None, "{direct}");
         }
-        for proxied in ["inner.example", "plain.example", "notplain.example:5000", "11.0.0.1", "192.0.2.70", "docker.io"] {
+        for proxied in
+            ["inner.example", "plain.example", "notplain.example:5000", "11.0.0.1", "192.0.2.70", "docker.io"]
+        {
             assert_eq!(proxies.find("https", proxied), Some("http://proxy:3128"), "{proxied}");
             assert_eq!(proxies.find("http", proxied), None, "{proxied}");
         }

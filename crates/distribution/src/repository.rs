@@ -64,7 +64,13 @@ impl Repository {
     }
 
     /// Sends a request for `<repository>/<rest>` and returns the answer if it is a success, or what the registry says.
-    pub(crate) fn request(&self, method: Method, rest: &str, headers: HeaderMap, what: &str) -> Result<(Uri, Response<Body>)> {
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        rest: &str,
+        headers: HeaderMap,
+        what: &str,
+    ) -> Result<(Uri, Response<Body>)> {
         let (uri, response) = self.try_request(method, rest, headers)?;
         if response.status().is_success() {
             return Ok((uri, response));

@@ -32,7 +32,13 @@ pub(crate) fn read_bounded(
 }
 
 /// The error that an unexpected answer is.
-pub(crate) fn refusal(transport: &Transport, uri: &Uri, response: Response<Body>, what: &str, repository: &str) -> Error {
+pub(crate) fn refusal(
+    transport: &Transport,
+    uri: &Uri,
+    response: Response<Body>,
+    what: &str,
+    repository: &str,
+) -> Error {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or("no reason given").to_ascii_lowercase();
     let body = read_bounded(transport, uri, response, ERROR_LIMIT, what).unwrap_or_default();
@@ -94,7 +100,10 @@ mod tests {
     #[test]
     fn registries_words() {
         for (body, expected) in [
-            (r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{}}]}"#, Some("manifest unknown")),
+            (
+                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{}}]}"#,
+                Some("manifest unknown"),
+            ),
             (r#"{"errors":[{"code":"DENIED","message":"no\nway"}]}"#, Some("denied: no way")),
             (r#"{"errors":[{"code":"A","message":""},{"message":"b"}]}"#, Some("a; b")),
             (r#"{"errors":[]}"#, None),

@@ -186,10 +186,7 @@ impl Transport {
     }
 
     fn tls_failure(&self, host: String, source: rustls::Error) -> Error {
-        let unknown = matches!(
-            source,
-            rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)
-        );
+        let unknown = matches!(source, rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer));
         let hint = match () {
             () if !unknown || !self.client.settings().tls_verify => "",
             () if self.client.roots().certificates.is_empty() => {

@@ -2,3 +2,4 @@
 #![allow(unsafe_code, reason = "the one crate that may: it wraps what rustix lacks")]
 #![warn(unsafe_op_in_unsafe_fn)]
 pub mod seccomp;
+pub mod resolver;

@@ -37,6 +37,5 @@ mod tests {
         super::limit_to_files_and_dns();
         let found: Vec<_> = ("localhost", 80).to_socket_addrs().unwrap().collect();
         assert!(found.iter().any(|address| address.ip().is_loopback()), "{found:?}");
-        assert!(("no-such-host.invalid", 80).to_socket_addrs().is_err());
     }
 }
