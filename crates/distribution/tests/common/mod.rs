@@ -1,6 +1,6 @@
 //! A scripted HTTP/1.1 server on loopback, one thread a connection. The script sees each request and says what goes over the wire,
 //! including what no proper server sends.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use carboy_distribution::{Client, Credentials, Limits, Repository, Settings};
 use carboy_oci::image::Descriptor;
