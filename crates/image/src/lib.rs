@@ -1,2 +1,35 @@
-//! To be written.
+//! Images: taking them in (from a registry, from archives, from the binary itself), listing, finding, removing, and preparing a
+//! container's root file system from their layers.
+//!
+//! It knows layers, their EROFS index and overlay directories; it knows nothing of containers but the folder it is given for each,
+//! and nothing of terminals. File system bytes that came from an image are never mounted: only indexes written here are.
+//!
+//! ```text
+//! Intake ── begin_layer ─▶ LayerIngest::run ─▶ layers/<hex>/…      Images ── list, find, remove
+//!    │                     (pipeline in `layer`)                         └── prepare ─▶ RootMount for the monitor
+//!    └───── finish ─▶ blobs (manifest, configuration), images/<hex>.json, refs/…
+//! ```
 #![forbid(unsafe_code)]
+
+mod archive;
+mod erofs;
+mod error;
+mod find;
+mod image;
+mod images;
+mod intake;
+mod layer;
+mod prepare;
+mod remove;
+mod snapshot;
+mod tar;
+
+pub use archive::{LoadProgress, LoadSource, Loaded};
+pub use error::{ImageError, LayerError};
+pub use image::Image;
+pub use images::Images;
+pub use intake::{EmbeddedImage, Intake};
+pub use layer::{LayerIngest, Progress};
+pub use prepare::LAYERS_FILE;
+pub use remove::{ImageUser, Removed};
+pub use snapshot::{SnapshotterChoice, SnapshotterKind};

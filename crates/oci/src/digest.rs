@@ -18,9 +18,18 @@ pub struct DigestError(String);
 impl Digest {
     /// The sha256 digest with these bytes.
     pub fn sha256(hash: &[u8; 32]) -> Self {
+        Self::of_bytes("sha256:", hash)
+    }
+
+    /// The sha512 digest with these bytes.
+    pub fn sha512(hash: &[u8; 64]) -> Self {
+        Self::of_bytes("sha512:", hash)
+    }
+
+    fn of_bytes(prefix: &str, hash: &[u8]) -> Self {
         use fmt::Write;
-        let mut text = String::with_capacity(7 + 64);
-        text.push_str("sha256:");
+        let mut text = String::with_capacity(prefix.len() + 2 * hash.len());
+        text.push_str(prefix);
         for byte in hash {
             let _ = write!(text, "{byte:02x}");
         }

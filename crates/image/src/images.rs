@@ -1,0 +1,137 @@
+//! The images of a store: opening and listing.
+
+use crate::layer::LayerRecord;
+use crate::snapshot::{self, Snapshotter};
+use crate::{Image, ImageError, SnapshotterChoice, SnapshotterKind};
+use carboy_oci::image::{Descriptor, ImageConfig, Manifest};
+use carboy_oci::{Digest, Reference};
+use carboy_state::file::read_json_if_exists;
+use carboy_store::{Collected, Marks, Store};
+use serde::de::DeserializeOwned;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// The images in a store, with the snapshotter that mounts their layers.
+pub struct Images {
+    pub(crate) store: Store,
+    pub(crate) snapshotter: Box<dyn Snapshotter>,
+}
+
+impl Images {
+    /// Opens the store in `root` and picks the snapshotter.
+    ///
+    /// # Errors
+    /// If the store cannot be opened, or a snapshotter was asked for that does not work here.
+    pub fn open(root: &Path, runroot: &Path, choice: SnapshotterChoice) -> Result<Images, ImageError> {
+        let store = Store::open(root, runroot)?;
+        let snapshotter = snapshot::choose(&store, choice)?;
+        Ok(Images { store, snapshotter })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Which snapshotter is in use.
+    pub fn snapshotter(&self) -> SnapshotterKind {
+        self.snapshotter.kind()
+    }
+
+    /// All images, in order of their IDs.
+    pub fn list(&self) -> Result<Vec<Image>, ImageError> {
+        let mut names: HashMap<Digest, Vec<Reference>> = HashMap::new();
+        for named in self.store.list_refs()? {
+            names.entry(named.manifest.digest).or_default().push(named.name);
+        }
+        let mut images = Vec::new();
+        for (id, manifest) in self.store.list_images()? {
+            let names = names.get(&manifest.digest).cloned().unwrap_or_default();
+            images.extend(self.load_image(id, manifest, names)?);
+        }
+        images.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(images)
+    }
+
+    /// The image with this ID.
+    pub fn get(&self, id: &Digest) -> Result<Option<Image>, ImageError> {
+        let Some(manifest) = self.store.get_image(id)? else { return Ok(None) };
+        let refs = self.store.list_refs()?;
+        let names = refs.into_iter().filter(|r| r.manifest.digest == manifest.digest).map(|r| r.name).collect();
+        self.load_image(id.clone(), manifest, names)
+    }
+
+    /// Reads an image's blobs; `None` if it was removed meanwhile.
+    fn load_image(&self, id: Digest, manifest: Descriptor, names: Vec<Reference>) -> Result<Option<Image>, ImageError> {
+        let read = || -> Result<Image, ImageError> {
+            let manifest_data: Manifest = self.read_json_blob(&manifest.digest, "manifest")?;
+            let config: ImageConfig = self.read_json_blob(&id, "image configuration")?;
+            let mut size = 0;
+            for diff_id in &config.rootfs.diff_ids {
+                size += LayerRecord::read(&self.store.layer_dir(diff_id))?.map_or(0, |record| record.size);
+            }
+            let created = config.created.clone();
+            Ok(Image { id: id.clone(), manifest: manifest.clone(), names, config, manifest_data, size, created })
+        };
+        match read() {
+            Ok(image) => Ok(Some(image)),
+            Err(_) if self.store.get_image(&id)?.is_none() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn read_json_blob<T: DeserializeOwned>(&self, digest: &Digest, what: &str) -> Result<T, ImageError> {
+        let bytes = self.store.read_blob(digest)?;
+        serde_json::from_slice(&bytes).map_err(|e| ImageError::invalid(format!("{what} {digest}"), e))
+    }
+
+    /// Whether a layer is here in the form that this snapshotter mounts.
+    pub fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.snapshotter.has(&self.store.layer_dir(diff_id))
+    }
+
+    /// Removes what no image, no container and no living process needs: blobs, layers and their mounts.
+    pub fn collect(&self) -> Result<Collected, ImageError> {
+        self.store.collect(|| {
+            let marks = self.marks()?;
+            self.unmount_except(&marks.layers)?;
+            Ok(marks)
+        })
+    }
+
+    /// Everything reachable. Called under the exclusive lock.
+    fn marks(&self) -> Result<Marks, ImageError> {
+        let mut marks = Marks { blobs: HashSet::new(), layers: self.layers_of_containers()? };
+        let mut manifests: HashSet<Digest> = self.store.list_refs()?.into_iter().map(|r| r.manifest.digest).collect();
+        for (id, manifest) in self.store.list_images()? {
+            marks.blobs.insert(id);
+            manifests.insert(manifest.digest);
+        }
+        for digest in manifests {
+            // A name whose manifest is gone keeps nothing, and does not keep others from being collected.
+            if self.store.has(&digest) {
+                let manifest: Manifest = self.read_json_blob(&digest, "manifest")?;
+                if self.store.has(&manifest.config.digest) {
+                    let config: ImageConfig = self.read_json_blob(&manifest.config.digest, "image configuration")?;
+                    marks.layers.extend(config.rootfs.diff_ids);
+                }
+                marks.blobs.insert(manifest.config.digest);
+                marks.blobs.extend(manifest.layers.into_iter().map(|layer| layer.digest));
+                marks.blobs.insert(digest);
+            }
+        }
+        Ok(marks)
+    }
+
+    /// The layers that containers name in their records, `containers/*/layers.json`.
+    pub(crate) fn layers_of_containers(&self) -> Result<HashSet<Digest>, ImageError> {
+        let folder = self.store.root().join("containers");
+        let mut layers = HashSet::new();
+        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(layers) };
+        for entry in entries.flatten() {
+            let path = entry.path().join(crate::LAYERS_FILE);
+            layers.extend(read_json_if_exists::<Vec<Digest>>(&path)?.unwrap_or_default());
+        }
+        Ok(layers)
+    }
+}

@@ -1,0 +1,69 @@
+//! The directory snapshotter: layers as directory trees.
+
+use super::{Snapshotter, SnapshotterKind};
+use crate::tar::TarSummary;
+use crate::{ImageError, LayerError};
+use carboy_oci::Digest;
+use carboy_state::file::FileError;
+use carboy_store::Store;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+const TREE: &str = "fs";
+
+pub(super) struct Overlay {
+    userxattr: bool,
+}
+
+impl Overlay {
+    /// With the marks that overlayfs can use here: `trusted.` attributes need privilege over the whole machine.
+    pub(super) fn here() -> Self {
+        let whole = std::fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| map.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]);
+        Overlay { userxattr: !(whole && rustix::process::geteuid().is_root()) }
+    }
+}
+
+impl Snapshotter for Overlay {
+    fn kind(&self) -> SnapshotterKind {
+        SnapshotterKind::Overlay
+    }
+
+    fn has(&self, layer_dir: &Path) -> bool {
+        rustix::fs::access(layer_dir.join(TREE), rustix::fs::Access::EXISTS).is_ok()
+    }
+
+    fn unpack(&self, _tar: &mut dyn BufRead, _work: &Path) -> Result<TarSummary, LayerError> {
+        Err(LayerError::Internal)
+    }
+
+    fn tar_in(&self, _work: &Path) -> Option<PathBuf> {
+        None
+    }
+
+    fn sync(&self, work: &Path) -> Result<(), LayerError> {
+        let synced = std::fs::File::open(work).and_then(|folder| rustix::fs::syncfs(folder).map_err(Into::into));
+        Ok(synced.map_err(FileError::at("sync the file system of", work))?)
+    }
+
+    fn publish(&self, work: &Path, layer_dir: &Path) -> Result<(), LayerError> {
+        let target = layer_dir.join(TREE);
+        Ok(std::fs::rename(work.join(TREE), &target).map_err(FileError::at("rename to", &target))?)
+    }
+
+    fn lower(&self, store: &Store, diff_id: &Digest) -> PathBuf {
+        store.layer_dir(diff_id).join(TREE)
+    }
+
+    fn mount(&self, _store: &Store, _diff_id: &Digest) -> Result<(), ImageError> {
+        Ok(())
+    }
+
+    fn mount_calls(&self, _store: &Store, _diff_id: &Digest) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn userxattr(&self) -> bool {
+        self.userxattr
+    }
+}

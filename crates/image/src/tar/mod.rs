@@ -1,0 +1,32 @@
+//! Reading tar streams that nobody vouches for: headers, PAX and GNU extensions, sparse maps, and names made harmless.
+//!
+//! A stream is read once from front to back; it knows nothing of what is made of the entries. Whatever the bytes are, reading them
+//! ends, takes bounded memory, and answers an entry or a [`LayerError`].
+//!
+//! Formats: POSIX.1-1988 (ustar), POSIX.1-2001 (pax), GNU tar 1.35 ("Standard", "Extensions", "Sparse Formats" in its manual), and the
+//! layer rules of image-spec 1.1 ("Image Layer Filesystem Changeset").
+
+mod entry;
+mod header;
+mod name;
+mod pax;
+mod reader;
+mod sparse;
+
+pub(crate) use entry::{Entry, Kind, Xattr};
+pub(crate) use name::{Name, Target, join};
+pub(crate) use reader::Reader;
+pub(crate) use sparse::Segment;
+
+use crate::layer::RootDirectory;
+
+/// What a whole layer amounts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TarSummary {
+    /// Entries, without those that only describe others.
+    pub(crate) entries: u64,
+    /// Bytes of the files.
+    pub(crate) size: u64,
+    /// The root directory, if it has an entry.
+    pub(crate) root: Option<RootDirectory>,
+}
