@@ -1,0 +1,22 @@
+//! The same tests on pure cgroup v2, in a virtual machine.
+
+use crate::common::Call;
+
+/// Modules whose tests depend on the cgroup version or the kernel's age; the virtual machine is too slow for all.
+const MODULES: [&str; 6] = ["hello::", "limits::", "life::", "load::", "run::", "rootless::"];
+
+/// Runs this very test program in the machine that `CARBOY_V2VM` (made known by `dev/test`) boots.
+#[test]
+#[ignore = "needs root, a virtual machine with pure cgroup v2 (CARBOY_V2VM)"]
+fn pure_cgroup_v2_lane() {
+    let machine = std::env::var_os("CARBOY_V2VM").expect("CARBOY_V2VM is not set: run dev/test");
+    crate::common::images::file("busybox.docker.tar");
+    let out = tempfile::Builder::new().prefix("carboy-lane").tempdir().unwrap();
+    let tests = std::env::current_exe().unwrap();
+    let call = Call::new(machine).env("V2VM_OUT", out.path()).args(["-t", "1100", "--"]).arg(tests);
+    let done = call.args(MODULES).args(["--include-ignored", "--test-threads=2"]).limit(1150).output();
+    let text = done.text();
+    let result = text.lines().find(|line| line.starts_with("test result:"));
+    assert!(done.code == 0 && result.is_some_and(|line| !line.contains(" 0 passed")), "{text}\n{}", done.error());
+    println!("{}", result.unwrap_or_default());
+}

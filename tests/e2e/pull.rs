@@ -1,0 +1,161 @@
+//! Real images from a real registry, and programs in them.
+
+use crate::common::registry::{PASSWORD, USER};
+use crate::common::{Env, Registry, images};
+
+/// Pulls Debian into a new environment. The registry may go afterwards.
+fn debian() -> (Env, String) {
+    let registry = Registry::start();
+    let reference = registry.push("debian", "test/debian:12", &[]);
+    let env = Env::new();
+    env.carboy(["pull", &reference]).ok();
+    (env, reference)
+}
+
+#[test]
+#[ignore = "needs root, mmdebstrap, umoci, skopeo, docker-registry"]
+fn programs_of_a_pulled_debian() {
+    let (env, image) = debian();
+    let pipeline = "dpkg-query -W -f '${Package}\\n' | sort -r | grep '^lib' | head -3 | wc -l; ls /usr/share/doc 2>&1 | grep -c .";
+    assert_eq!(env.carboy(["run", "--rm", &image, "bash", "-c", pipeline]).ok(), "3\n1\n");
+    let python = "import hashlib, os, platform, sqlite3; print(platform.libc_ver()[0], os.getpid(), hashlib.sha256(b'x').hexdigest()[:8])";
+    assert_eq!(env.carboy(["run", "--rm", &image, "python3", "-c", python]).ok(), "glibc 1 2d711642\n");
+    // Many small writes, renames and deletes in the writable layer, over files of the lower ones.
+    let work = "set -e; cp -a /usr/lib/python3 /srv/p; rm -r /usr/lib/python3; mv /srv/p /usr/lib/python3; rm /srv/up; echo y >>/srv/one
+        cat /srv/one /srv/two; python3 -c 'import json; print(json.dumps({\"a\": 1}))'; apt-get --version | head -1 | cut -d' ' -f1";
+    assert_eq!(env.carboy(["run", "--rm", &image, "bash", "-c", work]).ok(), "linked\ny\nlinked\ny\n{\"a\": 1}\napt\n");
+    let config = env
+        .carboy([
+            "run",
+            "--rm",
+            &image,
+            "bash",
+            "-c",
+            "echo $LANG; id -nu app; stat -c '%a %u:%g' /usr/bin/passwd /home",
+        ])
+        .ok();
+    assert_eq!(config, "C.UTF-8\napp\n4750 0:0\n755 1000:1001\n");
+}
+
+#[test]
+#[ignore = "needs root, mmdebstrap, umoci, skopeo, docker-registry"]
+fn every_file_is_as_it_was_packed() {
+    let (env, image) = debian();
+    let script = "find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum";
+    let inside =
+        env.carboy(["run", "--rm", "--network", "none", "-w", "/", &image, "sh", "-c", script]).limit(120).ok();
+    let packed = std::fs::read_to_string(images::file("debian.rootfs.sha256")).unwrap();
+    // Files that every container has of its own.
+    let own = ["./etc/hosts", "./etc/hostname", "./etc/resolv.conf"];
+    let compared = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !own.iter().any(|name| line.ends_with(name))).map(str::to_owned).collect()
+    };
+    let (inside, packed) = (compared(&inside), compared(&packed));
+    assert!(packed.len() > 4000, "{}", packed.len());
+    let missing: Vec<_> = packed.iter().filter(|line| !inside.contains(line)).take(10).collect();
+    let extra: Vec<_> = inside.iter().filter(|line| !packed.contains(line)).take(10).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "missing {missing:#?}\nextra {extra:#?}");
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn manifests_and_compressions() {
+    let registry = Registry::start();
+    let plain = ["--dest-decompress"];
+    for (name, options) in [
+        ("oci", &[][..]),
+        ("docker", &["--format", "v2s2"][..]),
+        ("zstd", &["--dest-compress-format", "zstd"][..]),
+        ("plain", &plain[..]),
+    ] {
+        let reference = registry.push("busybox", &format!("kinds/{name}:1"), options);
+        let manifest = registry.manifest(&format!("kinds/{name}:1"));
+        let env = Env::new();
+        let out = env.carboy(["pull", &reference]).output();
+        assert_eq!(out.code, 0, "{manifest}\n{out}");
+        assert!(
+            !out.error().contains('\r') && !out.error().contains('\x1b'),
+            "a progress bar without a terminal: {out}"
+        );
+        assert_eq!(env.carboy(["run", "--rm", &reference, "echo", name]).ok(), format!("{name}\n"), "{manifest}");
+        let list = env.carboy(["images"]).ok();
+        let line = list.lines().nth(1).unwrap();
+        assert!(line.starts_with(&format!("{}/kinds/{name} ", registry.address)) && line.contains(" 1 "), "{list}");
+        env.carboy(["rmi", &reference]).ok();
+        assert_eq!(env.files(), [""; 0], "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn the_manifest_list_has_one_for_this_machine() {
+    let registry = Registry::start();
+    // The other architecture's image says so in what it prints.
+    let other = tempfile::tempdir().unwrap();
+    let layout = other.path().join("other");
+    let copy = |from: &std::path::Path| crate::common::Call::new("cp").arg("-a").arg(from).arg(&layout).ok();
+    copy(&images::file("busybox"));
+    let image = format!("{}:latest", layout.display());
+    let config = ["config", "--image", &image, "--architecture", "s390x", "--config.env", "GREETING=foreign"];
+    crate::common::Call::new("umoci").args(config).ok();
+    registry.push("busybox", "multi/busybox:ours", &[]);
+    registry.push_from(&layout, "multi/busybox:theirs", &[]);
+    let here = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let list = registry.put_index("multi/busybox", "both", &[("s390x", "theirs"), (here, "ours")]);
+    let env = Env::new();
+    // Without a pull before: run does it.
+    assert_eq!(env.carboy(["run", "--rm", &list, "sh", "-c", "echo $GREETING"]).ok(), "hello\n");
+    let foreign = registry.put_index("multi/busybox", "foreign", &[("s390x", "theirs")]);
+    let line = env.carboy(["pull", &foreign]).fails(1);
+    assert!(line.contains(here) && line.contains("s390x"), "says what is wanted and what there is: {line}");
+    // By digest.
+    let digest = images::digest(registry.manifest("multi/busybox:ours").as_bytes());
+    let pinned = format!("{}/multi/busybox@{digest}", registry.address);
+    env.carboy(["pull", &pinned]).ok();
+    assert_eq!(env.carboy(["run", "--rm", &pinned, "echo", "pinned"]).ok(), "pinned\n");
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn a_registry_with_a_password() {
+    let registry = Registry::with_password();
+    let reference = registry.push("busybox", "private/busybox:1", &[]);
+    let env = Env::new();
+    let refused = env.carboy(["pull", &reference]).fails(1);
+    assert!(
+        refused.contains(&reference) && (refused.contains("401") || refused.to_lowercase().contains("unauthorized")),
+        "{refused}"
+    );
+    assert_eq!(env.files(), [""; 0]);
+    // Where docker login puts it; base64 of tester:carboy-secret.
+    let config = env.dir().join("h/.docker");
+    std::fs::create_dir(&config).unwrap();
+    let auths = serde_json::json!({"auths": {registry.address.as_str(): {"auth": "dGVzdGVyOmNhcmJveS1zZWNyZXQ="}}});
+    std::fs::write(config.join("config.json"), auths.to_string()).unwrap();
+    env.carboy(["pull", &reference]).ok();
+    env.carboy(["rmi", &reference]).ok();
+    std::fs::remove_dir_all(&config).unwrap();
+    env.carboy(["pull", "--creds", &format!("{USER}:{PASSWORD}"), &reference]).ok();
+    env.carboy(["rmi", &reference]).ok();
+    let wrong = env.carboy(["pull", "--creds", &format!("{USER}:wrong-secret"), &reference]).fails(1);
+    assert!(!wrong.contains("wrong-secret"), "a password in a message: {wrong}");
+}
+
+#[test]
+#[ignore = "needs root, mmdebstrap, umoci, skopeo, docker-registry"]
+fn several_pulls_of_one_image_at_once() {
+    let registry = Registry::start();
+    let reference = registry.push("debian", "test/debian:12", &[]);
+    let env = Env::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| env.carboy(["pull", &reference]).limit(120).ok());
+        }
+    });
+    let together = env.files();
+    assert_eq!(env.carboy(["run", "--rm", &reference, "cat", "/srv/two"]).ok(), "linked\n");
+    env.carboy(["rmi", &reference]).ok();
+    assert_eq!(env.files(), [""; 0]);
+    env.carboy(["pull", &reference]).ok();
+    assert_eq!(env.files(), together, "four pulls at once store something else than one");
+}
