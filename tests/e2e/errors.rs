@@ -153,7 +153,7 @@ fn links_out_of_a_layer_lead_nowhere() {
     let folder = outside.to_str().unwrap();
     let busybox = std::fs::read("/bin/busybox").unwrap();
     let shell = |rest: Vec<Entry<'_>>| {
-        let mut all = vec![Entry::File("bin/busybox", &busybox)];
+        let mut all = vec![Entry::Program("bin/busybox", &busybox)];
         all.extend(rest);
         images::tar(&all)
     };

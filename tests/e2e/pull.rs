@@ -1,7 +1,8 @@
 //! Real images from a real registry, and programs in them.
 
+use crate::common::images::{self, Entry};
 use crate::common::registry::{PASSWORD, USER};
-use crate::common::{Env, Registry, images};
+use crate::common::{Call, Env, Registry};
 
 /// Pulls Debian into a new environment. The registry may go afterwards.
 fn debian() -> (Env, String) {
@@ -60,30 +61,38 @@ fn every_file_is_as_it_was_packed() {
 #[test]
 #[ignore = "needs root, umoci, skopeo, docker-registry"]
 fn manifests_and_compressions() {
+    let oci = "vnd.oci.image.manifest.v1";
+    pulled_and_run("oci", "layer.v1.tar+gzip", |registry| registry.push("busybox", "kinds/oci:1", &[]));
+    let docker = ["--format", "v2s2"];
+    pulled_and_run("docker", "vnd.docker.distribution", |registry| registry.push("busybox", "kinds/docker:1", &docker));
+    let dir = tempfile::tempdir().unwrap();
+    let unpacked = format!("dir:{}", dir.path().join("unpacked").display());
+    let from = format!("oci:{}:latest", images::file("busybox").display());
+    Call::new("skopeo").args(["--insecure-policy", "copy", "-q", "--dest-decompress", &from, &unpacked]).ok();
+    let zstd = ["--dest-compress-format", "zstd"];
+    pulled_and_run("zstd", "layer.v1.tar+zstd", |registry| registry.push_uri(&unpacked, "kinds/zstd:1", &zstd));
+    let busybox = std::fs::read("/bin/busybox").unwrap();
+    let layer = images::tar(&[Entry::Program("bin/echo", &busybox)]);
+    pulled_and_run("plain", oci, |registry| registry.push_plain(&layer, "kinds/plain"));
+}
+
+/// Pulls what `push` pushed, whose manifest must contain `marker`, and runs `echo` in it.
+fn pulled_and_run(kind: &str, marker: &str, push: impl Fn(&Registry) -> String) {
     let registry = Registry::start();
-    let plain = ["--dest-decompress"];
-    for (name, options) in [
-        ("oci", &[][..]),
-        ("docker", &["--format", "v2s2"][..]),
-        ("zstd", &["--dest-compress-format", "zstd"][..]),
-        ("plain", &plain[..]),
-    ] {
-        let reference = registry.push("busybox", &format!("kinds/{name}:1"), options);
-        let manifest = registry.manifest(&format!("kinds/{name}:1"));
-        let env = Env::new();
-        let out = env.carboy(["pull", &reference]).output();
-        assert_eq!(out.code, 0, "{manifest}\n{out}");
-        assert!(
-            !out.error().contains('\r') && !out.error().contains('\x1b'),
-            "a progress bar without a terminal: {out}"
-        );
-        assert_eq!(env.carboy(["run", "--rm", &reference, "echo", name]).ok(), format!("{name}\n"), "{manifest}");
-        let list = env.carboy(["images"]).ok();
-        let line = list.lines().nth(1).unwrap();
-        assert!(line.starts_with(&format!("{}/kinds/{name} ", registry.address)) && line.contains(" 1 "), "{list}");
-        env.carboy(["rmi", &reference]).ok();
-        assert_eq!(env.files(), [""; 0], "{name}");
-    }
+    let reference = push(&registry);
+    let (repository, tag) = reference.rsplit_once(':').unwrap();
+    let manifest = registry.manifest(reference.split_once('/').unwrap().1);
+    assert!(manifest.contains(marker), "{manifest}");
+    let env = Env::new();
+    let out = env.carboy(["pull", &reference]).output();
+    assert_eq!(out.code, 0, "{manifest}\n{out}");
+    assert!(!out.error().contains('\r') && !out.error().contains('\x1b'), "a progress bar without a terminal: {out}");
+    assert_eq!(env.carboy(["run", "--rm", &reference, "/bin/echo", kind]).ok(), format!("{kind}\n"), "{manifest}");
+    let list = env.carboy(["images"]).ok();
+    let words: Vec<&str> = list.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(words[..2], [repository, tag], "{list}");
+    env.carboy(["rmi", &reference]).ok();
+    assert_eq!(env.files(), [""; 0], "{kind}");
 }
 
 #[test]
@@ -93,11 +102,11 @@ fn the_manifest_list_has_one_for_this_machine() {
     // The other architecture's image says so in what it prints.
     let other = tempfile::tempdir().unwrap();
     let layout = other.path().join("other");
-    let copy = |from: &std::path::Path| crate::common::Call::new("cp").arg("-a").arg(from).arg(&layout).ok();
+    let copy = |from: &std::path::Path| Call::new("cp").arg("-a").arg(from).arg(&layout).ok();
     copy(&images::file("busybox"));
     let image = format!("{}:latest", layout.display());
     let config = ["config", "--image", &image, "--architecture", "s390x", "--config.env", "GREETING=foreign"];
-    crate::common::Call::new("umoci").args(config).ok();
+    Call::new("umoci").args(config).ok();
     registry.push("busybox", "multi/busybox:ours", &[]);
     registry.push_from(&layout, "multi/busybox:theirs", &[]);
     let here = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };

@@ -68,6 +68,7 @@ impl Call {
     }
 
     /// Runs it to its end; panics when it takes longer than its limit.
+    #[track_caller]
     pub(crate) fn output(mut self) -> Output {
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         let spawned = self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -96,6 +97,7 @@ impl Call {
     }
 
     /// Runs it, which must succeed; gives its standard output.
+    #[track_caller]
     pub(crate) fn ok(self) -> String {
         let out = self.output();
         assert_eq!(out.code, 0, "{out}");
@@ -103,6 +105,7 @@ impl Call {
     }
 
     /// Runs it, which must fail with this exit code and a message of exactly one line that names the program; gives the line.
+    #[track_caller]
     pub(crate) fn fails(self, code: i32) -> String {
         let out = self.output();
         assert_eq!(out.code, code, "{out}");

@@ -29,6 +29,8 @@ fn make(args: &[&str]) -> PathBuf {
 /// A tar entry that [`archive`] writes as it is, however hostile.
 pub(crate) enum Entry<'a> {
     File(&'a str, &'a [u8]),
+    /// Executable.
+    Program(&'a str, &'a [u8]),
     Symlink(&'a str, &'a str),
     Hardlink(&'a str, &'a str),
 }
@@ -38,13 +40,14 @@ pub(crate) fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for entry in entries {
         let (name, kind, link, data): (_, _, _, &[u8]) = match entry {
-            Entry::File(name, data) => (name, b'0', "", data),
+            Entry::File(name, data) | Entry::Program(name, data) => (name, b'0', "", data),
             Entry::Symlink(name, target) => (name, b'2', *target, b""),
             Entry::Hardlink(name, target) => (name, b'1', *target, b""),
         };
         let mut header = [0_u8; 512];
         header[..name.len()].copy_from_slice(name.as_bytes());
-        header[100..108].copy_from_slice(b"0000644\0");
+        let mode = if matches!(entry, Entry::Program(..)) { b"0000755\0" } else { b"0000644\0" };
+        header[100..108].copy_from_slice(mode);
         header[108..116].copy_from_slice(b"0000000\0");
         header[116..124].copy_from_slice(b"0000000\0");
         header[124..136].copy_from_slice(format!("{:011o}\0", data.len()).as_bytes());
@@ -82,23 +85,9 @@ pub(crate) fn archive_with(path: &Path, name: &str, layer: &[u8], stored: &[u8])
     let put = |digest: &str, bytes: &[u8]| std::fs::write(blobs.join(&digest["sha256:".len()..]), bytes).unwrap();
     let layer_digest = digest(layer);
     put(&layer_digest, stored);
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let config = serde_json::json!({
-        "architecture": arch, "os": "linux", "config": {"Cmd": ["/bin/sh"]},
-        "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
-    })
-    .to_string();
+    let config = config(layer);
     put(&digest(config.as_bytes()), config.as_bytes());
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config.as_bytes()), "size": config.len()},
-        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest, "size": layer.len()}],
-    })
-    .to_string();
+    let manifest = manifest(&config, layer);
     put(&digest(manifest.as_bytes()), manifest.as_bytes());
     let index = serde_json::json!({
         "schemaVersion": 2,
@@ -110,4 +99,31 @@ pub(crate) fn archive_with(path: &Path, name: &str, layer: &[u8], stored: &[u8])
     std::fs::write(dir.join("index.json"), index.to_string()).unwrap();
     std::fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     super::Call::new("tar").arg("-C").arg(&dir).arg("-cf").arg(path).arg(".").ok();
+}
+
+/// An image's configuration: this machine's architecture, one layer, which is stored as it is.
+pub(crate) fn config(layer: &[u8]) -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let config = serde_json::json!({
+        "architecture": architecture, "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+    });
+    config.to_string()
+}
+
+/// The manifest of that configuration and that layer.
+pub(crate) fn manifest(config: &str, layer: &[u8]) -> String {
+    let part = |kind: &str, bytes: &[u8]| {
+        let kind = format!("application/vnd.oci.image.{kind}");
+        serde_json::json!({"mediaType": kind, "digest": digest(bytes), "size": bytes.len()})
+    };
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": part("config.v1+json", config.as_bytes()), "layers": [part("layer.v1.tar", layer)],
+    });
+    manifest.to_string()
 }

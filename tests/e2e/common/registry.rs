@@ -68,13 +68,17 @@ impl Registry {
 
     /// Likewise from any OCI layout, its tag `latest`.
     pub(crate) fn push_from(&self, layout: &Path, name: &str, options: &[&str]) -> String {
+        self.push_uri(&format!("oci:{}:latest", layout.display()), name, options)
+    }
+
+    /// Likewise from any place that skopeo knows.
+    pub(crate) fn push_uri(&self, from: &str, name: &str, options: &[&str]) -> String {
         let reference = format!("{}/{name}", self.address);
         let credentials = format!("{USER}:{PASSWORD}");
         let mut call = Call::new("skopeo").args(["--insecure-policy", "copy", "-q", "--dest-tls-verify=false"]);
         if self.password {
             call = call.args(["--dest-creds", &credentials]);
         }
-        let from = format!("oci:{}:latest", layout.display());
         call.args(options).arg(from).arg(format!("docker://{reference}")).limit(180).ok();
         reference
     }
@@ -89,10 +93,10 @@ impl Registry {
     pub(crate) fn manifest(&self, name: &str) -> String {
         let (repository, tag) = name.rsplit_once(':').unwrap();
         let types = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
-        let (status, body) =
-            self.http("GET", &format!("/v2/{repository}/manifests/{tag}"), &format!("Accept: {types}\r\n"), "");
-        assert_eq!(status, 200, "{body}");
-        body
+        let headers = format!("Accept: {types}\r\n");
+        let answer = self.http("GET", &format!("/v2/{repository}/manifests/{tag}"), &headers, b"");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
     }
 
     /// Digests of the layers of `REPOSITORY:TAG`, the base first.
@@ -120,23 +124,52 @@ impl Registry {
         let kind = "application/vnd.oci.image.index.v1+json";
         let index = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": manifests}).to_string();
         let path = format!("/v2/{repository}/manifests/{tag}");
-        let (status, body) = self.http("PUT", &path, &format!("Content-Type: {kind}\r\n"), &index);
-        assert_eq!(status, 201, "{body}");
+        self.put_manifest(&path, kind, &index);
         format!("{}/{repository}:{tag}", self.address)
     }
 
-    fn http(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+    /// Pushes an image of one layer as no tool does it any more: uncompressed. `tar` is the layer.
+    pub(crate) fn push_plain(&self, tar: &[u8], repository: &str) -> String {
+        let config = super::images::config(tar);
+        let manifest = super::images::manifest(&config, tar);
+        for blob in [tar, config.as_bytes()] {
+            let answer = self.http("POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"");
+            assert_eq!(answer.status, 202, "{}", answer.body);
+            let location = answer.head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+            let path = &location[location.find("/v2/").unwrap()..];
+            let digest = super::images::digest(blob);
+            let headers = "Content-Type: application/octet-stream\r\n";
+            let answer = self.http("PUT", &format!("{path}&digest={digest}"), headers, blob);
+            assert_eq!(answer.status, 201, "{}", answer.body);
+        }
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        self.put_manifest(&format!("/v2/{repository}/manifests/plain"), kind, &manifest);
+        format!("{}/{repository}:plain", self.address)
+    }
+
+    fn put_manifest(&self, path: &str, kind: &str, manifest: &str) {
+        let answer = self.http("PUT", path, &format!("Content-Type: {kind}\r\n"), manifest.as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+
+    fn http(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n{headers}Content-Length: {length}\r\n\r\n", self.address);
+        let (host, length) = (&self.address, body.len());
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
 }
 
 impl Drop for Registry {
