@@ -1,0 +1,89 @@
+//! Pulling: from a reference to an image in the store, over the registry client, with layers in parallel.
+//!
+//! ```text
+//! reference ─ resolve ─▶ manifest of the platform ─▶ configuration ─▶ layers, several at once ─▶ Intake::finish ─▶ names
+//!             (HEAD only, if what we have is what the tag means)       BlobReader ─▶ LayerIngest::run
+//! ```
+//! No layer touches the disk but in the form the store keeps. The first error ends the other transfers; what an interrupted pull
+//! leaves, by an error or by SIGKILL, has no name and goes with its lease: finished layers are reused by the next pull until a
+//! collection takes them.
+
+mod check;
+mod error;
+mod layers;
+pub mod platform;
+mod progress;
+mod resolve;
+
+pub use error::{PullError, PullErrorKind};
+pub use platform::{ParsePlatformError, Wanted};
+pub use progress::{Event, LayerPhase, NoProgress, Progress};
+
+use crate::{Image, Images};
+use carboy_distribution::{Client, Target};
+use carboy_oci::{Digest, Reference};
+
+/// How to pull.
+#[derive(Debug, Clone, Default)]
+pub struct PullOptions {
+    /// The platform that was asked for; the host's if `None`.
+    pub platform: Option<Wanted>,
+    /// Layers taken in at once; the default if `None`.
+    pub parallel: Option<usize>,
+}
+
+/// The outcome of a pull.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pulled {
+    /// The image.
+    pub image: Image,
+    /// What the reference means at the registry: the digest of the index or manifest behind the tag.
+    pub digest: Digest,
+    /// Whether the name was new or meant something else before.
+    pub is_new: bool,
+}
+
+/// Pulls what `reference` means and gives it that name. If that is here already it costs one HEAD request, and none at all if the
+/// reference has a digest.
+///
+/// # Errors
+/// See [`PullError`]. Then no name has changed.
+pub fn pull(
+    images: &Images,
+    registry: &Client,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<Pulled, PullError> {
+    let wanted = options.platform.clone().unwrap_or_else(Wanted::host);
+    let repository = registry.repository(reference);
+    let intake = images.intake()?;
+    progress.event(Event::Started(reference));
+
+    let target = resolve::current_target(images, &repository, reference)?;
+    if let Target::Digest(digest) = &target
+        && let Some(image) = resolve::present(images, &intake, reference, digest, &wanted)?
+    {
+        progress.event(Event::Finished { digest, is_new: false });
+        return Ok(Pulled { image, digest: digest.clone(), is_new: false });
+    }
+    let strict = options.platform.is_some();
+    let chosen = resolve::choose(images, &repository, &target, &wanted, strict)?;
+    let (manifest, config) =
+        resolve::configuration(images, &repository, reference, &chosen, (&wanted, strict), progress)?;
+    layers::pull(&intake, &repository, &manifest, &config.parsed.rootfs.diff_ids, options.parallel, progress)?;
+
+    let names = names(reference, &chosen.top);
+    let before = images.store().get_ref(&names[0])?;
+    let image = intake.finish(&names, &chosen.manifest.media_type, &chosen.manifest.bytes, &config.bytes)?;
+    let is_new = before.is_none_or(|before| before.digest != image.manifest.digest);
+    progress.event(Event::Finished { digest: &chosen.top, is_new });
+    Ok(Pulled { image, digest: chosen.top, is_new })
+}
+
+/// The names a pulled image gets: what was asked for, and the repository with the digest that the tag meant, which is how the next pull
+/// of the same tag knows with one HEAD that nothing has changed.
+fn names(reference: &Reference, top: &Digest) -> Vec<Reference> {
+    let by_digest = reference.with_digest(top.clone());
+    if reference.digest().is_some() { vec![by_digest] } else { vec![reference.clone(), by_digest] }
+}
