@@ -59,8 +59,7 @@ impl PullDisplay {
             () if rustix::termios::isatty(&out) => Style::Terminal,
             () => Style::Plain,
         };
-        let shared =
-            Arc::new(Shared { style, out, state: Mutex::new(Board::default()), wake: Condvar::new() });
+        let shared = Arc::new(Shared { style, out, state: Mutex::new(Board::default()), wake: Condvar::new() });
         let ticker = match style {
             Style::Terminal => {
                 let shared = shared.clone();

@@ -16,7 +16,9 @@ fn main() {
         let mut blob = repository.blob(layer);
         loop {
             let n = blob.read(&mut buffer).unwrap();
-            if n == 0 { break; }
+            if n == 0 {
+                break;
+            }
             total += n;
         }
     }

@@ -20,6 +20,7 @@ mod images;
 mod intake;
 mod layer;
 mod prepare;
+pub mod pull;
 mod remove;
 mod snapshot;
 mod tar;

@@ -15,7 +15,10 @@ pub(super) fn manifest(reference: &str, manifest: &Manifest) -> Result<(), PullE
         return refuse(format!("it is not a container image: its configuration is of type {config:?}"));
     }
     if manifest.layers.len() > MAX_LAYERS {
-        return refuse(format!("it has {} layers, more than the {MAX_LAYERS} that can be mounted", manifest.layers.len()));
+        return refuse(format!(
+            "it has {} layers, more than the {MAX_LAYERS} that can be mounted",
+            manifest.layers.len()
+        ));
     }
     match manifest.layers.iter().find_map(layer) {
         Some(why) => refuse(why),

@@ -96,10 +96,9 @@ impl PullError {
             | PullError::Image(_)
             | PullError::Thread(_) => PullErrorKind::Local,
             PullError::NoPlatform { .. } | PullError::OtherPlatform { .. } => PullErrorKind::NotFound,
-            PullError::Layer { .. }
-            | PullError::Json { .. }
-            | PullError::Nested(_)
-            | PullError::Unsupported { .. } => PullErrorKind::BadContent,
+            PullError::Layer { .. } | PullError::Json { .. } | PullError::Nested(_) | PullError::Unsupported { .. } => {
+                PullErrorKind::BadContent
+            }
         }
     }
 }

@@ -86,7 +86,8 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Self, ParsePlatformError> {
         let bad = || ParsePlatformError(text.to_owned());
         let parts: Vec<&str> = text.split('/').collect();
-        let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let is_word =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         if !parts.iter().all(is_word) {
             return Err(bad());
         }
