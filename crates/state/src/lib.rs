@@ -9,3 +9,4 @@
 pub mod file;
 pub mod lock;
 pub mod process;
+pub mod tree;

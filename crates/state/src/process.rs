@@ -22,6 +22,12 @@ impl ProcessRef {
         (!matches!(state, 'Z' | 'X')).then_some(ProcessRef { pid, start })
     }
 
+    /// The start time of the process with this PID now, be it a zombie; `None` if there is none.
+    pub fn start_of(pid: i32) -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        parse_stat(&stat).map(|(_, start)| start)
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid) == Some(*self)
