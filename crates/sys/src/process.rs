@@ -1,0 +1,126 @@
+//! This process's own attributes: prctl(2), capset(2), close_range(2).
+
+use crate::check;
+use rustix::io::Errno;
+
+/// Ends this process without running destructors or flushing anything, as a forked child must.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Marks every descriptor from `first` on close-on-exec (Linux 5.11).
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: closes nothing now.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
+}
+
+/// Sets the `dumpable` attribute: without it, only a privileged process may look into this one (proc(5), ptrace(2)).
+pub fn set_dumpable(dumpable: bool) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0) }.into()).map(drop)
+}
+
+/// Keeps the permitted capabilities when the user ID changes (PR_SET_KEEPCAPS).
+pub fn set_keep_capabilities(keep: bool) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep), 0, 0, 0) }.into()).map(drop)
+}
+
+/// Sets PR_SET_NO_NEW_PRIVS.
+pub fn set_no_new_privileges() -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as libc::c_ulong, 0, 0, 0) }.into()).map(drop)
+}
+
+/// Makes orphaned descendants children of this process (PR_SET_CHILD_SUBREAPER).
+pub fn set_subreaper() -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as libc::c_ulong, 0, 0, 0) }.into()).map(drop)
+}
+
+/// Drops a capability from the bounding set. `EINVAL` if the kernel does not know it.
+pub fn drop_bounding(capability: u8) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) }.into()).map(drop)
+}
+
+/// Empties the ambient set.
+pub fn clear_ambient() -> Result<(), Errno> {
+    ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)
+}
+
+/// Adds a capability, permitted and inheritable already, to the ambient set.
+pub fn raise_ambient(capability: u8) -> Result<(), Errno> {
+    ambient(libc::PR_CAP_AMBIENT_RAISE, capability)
+}
+
+fn ambient(operation: libc::c_int, capability: u8) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    let ret =
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, operation as libc::c_ulong, libc::c_ulong::from(capability), 0, 0) };
+    check(ret.into()).map(drop)
+}
+
+/// Effective, permitted and inheritable set, bit n being capability n.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CapabilitySets {
+    /// In force.
+    pub effective: u64,
+    /// May be put in force.
+    pub permitted: u64,
+    /// Kept over execve.
+    pub inheritable: u64,
+}
+
+/// Sets the three sets of this thread (capset(2), version 3).
+pub fn capset(sets: CapabilitySets) -> Result<(), Errno> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0];
+    let half = |shift: u32| [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> shift) as u32);
+    let data: [[u32; 3]; 2] = [half(0), half(32)];
+    // SAFETY: header and data have the layout of version 3, 8 and 24 bytes.
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }).map(drop)
+}
+
+/// The three sets of this thread (capget(2)).
+pub fn capget() -> Result<CapabilitySets, Errno> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0];
+    let mut data: [[u32; 3]; 2] = [[0; 3]; 2];
+    // SAFETY: header and data have the layout of version 3, 8 and 24 bytes.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
+    let set = |index: usize| u64::from(data[0][index]) | u64::from(data[1][index]) << 32;
+    Ok(CapabilitySets { effective: set(0), permitted: set(1), inheritable: set(2) })
+}
+
+/// Sets the user IDs (real, effective, saved, file system) of this thread.
+pub fn setresuid(uid: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers. The raw call, as the process has one thread.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// Sets the group IDs (real, effective, saved, file system) of this thread.
+pub fn setresgid(gid: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers. The raw call, as the process has one thread.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+}
+
+/// Sets the supplementary groups of this thread.
+pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads `len` group IDs.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_the_own_capabilities_changes_nothing() {
+        let sets = capget().unwrap();
+        capset(sets).unwrap();
+        assert_eq!(capget().unwrap(), sets);
+    }
+}
