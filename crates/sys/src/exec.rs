@@ -18,6 +18,10 @@ impl StringList {
         let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
         StringList { pointers, _strings: strings }
     }
+
+    pub(crate) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
 }
 
 /// Replaces this program. Returns only if that fails.

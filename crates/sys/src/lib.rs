@@ -7,8 +7,10 @@
 
 pub mod clone;
 pub mod exec;
+pub mod inherit;
 pub mod keyring;
 pub mod loopback;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod priority;
@@ -16,6 +18,7 @@ pub mod process;
 pub mod resolver;
 pub mod seccomp;
 pub mod signal;
+pub mod spawn;
 
 use rustix::io::Errno;
 
