@@ -15,7 +15,7 @@ fn status(env: &Env, flags: &[&str], field: &str) -> String {
 fn exit_codes_are_the_programs_own() {
     let env = Env::new();
     env.load_busybox();
-    for (program, code) in [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("sh -c 'kill -9 $$'", 137)] {
+    for (program, code) in [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("sh -c 'kill -9 $$'; exit $?", 137)] {
         let out = env.carboy(["run", "--rm", "busybox", "sh", "-c", program]).output();
         assert_eq!((out.code, out.error().as_str()), (code, ""), "{out}");
     }

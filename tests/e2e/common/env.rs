@@ -104,7 +104,7 @@ impl Env {
         super::terminal::Terminal::start(call.command().env("TERM", "xterm"))
     }
 
-    /// Loads the busybox image (`localhost/busybox:latest`).
+    /// Loads the busybox image (`busybox:latest`).
     pub(crate) fn load_busybox(&self) {
         let archive = super::images::file("busybox.docker.tar");
         self.carboy(["load", "-q", "-i", archive.to_str().unwrap()]).ok();
