@@ -1,19 +1,55 @@
-//! Our EROFS index of a tar.
+//! Our EROFS index of a tar: inodes and names in an image of 512-byte blocks, files' content where it lies in the tar.
+//!
+//! The tar streams by once ([`index_tar`] builds a [`tree::Tree`] in memory), then the index is laid out and written
+//! ([`Index::write`]). Nothing that came from the layer is copied into the index as file system structure: names, numbers and
+//! attributes are, after they were checked. Format: fs/erofs/erofs_fs.h of Linux 6.12.
+//!
+//! ```text
+//! byte 0      nothing
+//!      1024   superblock (128 bytes)
+//!      1152   device slot 1: the tar (128 bytes)
+//!      1280   inode of the root (nid 40), then all others breadth first; each is followed by its attributes, and by its chunk
+//!             indexes or, if it fits into the same block, its directory entries or link target
+//!      …      blocks: larger directories, longer link targets, and the pieces of sparse files that lie askew in the tar
+//! ```
+
+mod directory;
+mod format;
+mod layout;
+mod sparse;
+mod tree;
+
+pub(crate) use tree::is_kept;
+mod write;
 
 use crate::LayerError;
-use crate::tar::TarSummary;
+use crate::tar::{Reader, TarSummary};
 use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 
-pub(crate) struct Index;
+/// A tar's tree, ready to be written as an index.
+pub(crate) struct Index(tree::Tree);
 
-pub(crate) fn index_tar(_tar: &mut dyn BufRead) -> Result<(Index, TarSummary), LayerError> {
-    Err(LayerError::Internal)
+/// Reads a tar to the end of the stream.
+pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), LayerError> {
+    let mut reader = Reader::new(tar);
+    let mut tree = tree::Tree::new();
+    let mut entries = 0;
+    while let Some(entry) = reader.next_entry()? {
+        entries += 1;
+        if let Err(why) = tree.add(entry) {
+            return reader.refuse(why);
+        }
+    }
+    reader.drain()?;
+    let summary = TarSummary { entries, size: tree.content_size(), root: tree.root_directory() };
+    Ok((Index(tree), summary))
 }
 
 impl Index {
-    pub(crate) fn write(&self, _tar: &File, _path: &Path) -> Result<(), LayerError> {
-        Err(LayerError::Internal)
+    /// Writes the index to the new file `path`. `tar` is the whole tar, for the rare piece that has to be copied.
+    pub(crate) fn write(&self, tar: &File, path: &Path) -> Result<(), LayerError> {
+        write::write(&self.0, tar, path)
     }
 }

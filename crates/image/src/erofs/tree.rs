@@ -1,0 +1,346 @@
+//! The tree that a layer's entries amount to, last one winning, with overlayfs's marks for what they hide of lower layers.
+//!
+//! No entry is ever resolved through the tree's symbolic links: an entry below a name that is not a directory makes it one.
+
+use crate::layer::RootDirectory;
+use crate::tar::{Entry, Kind, Name, Segment, Target, Xattr, join};
+use std::collections::BTreeMap;
+
+/// Index of an inode in [`Tree::inodes`].
+pub(super) type Id = u32;
+
+/// The root's.
+pub(super) const ROOT: Id = 0;
+
+/// Memory that one layer's tree may take, about. A million entries take half of it.
+const MEMORY_LIMIT: usize = 512 << 20;
+/// Bytes of one inode's attributes: the largest value Linux allows, and room for small ones.
+const XATTR_LIMIT: usize = 96 << 10;
+
+const S_IFIFO: u16 = 0o010_000;
+const S_IFCHR: u16 = 0o020_000;
+const S_IFDIR: u16 = 0o040_000;
+const S_IFBLK: u16 = 0o060_000;
+const S_IFREG: u16 = 0o100_000;
+const S_IFLNK: u16 = 0o120_000;
+
+/// An object.
+pub(super) struct Inode {
+    /// Type and permissions.
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: i64,
+    pub(super) mtime_ns: u32,
+    pub(super) xattrs: Box<[Xattr]>,
+    pub(super) body: Body,
+}
+
+/// What it is.
+pub(super) enum Body {
+    Directory(Directory),
+    /// Content at this byte of the tar; with segments if sparse.
+    File {
+        size: u64,
+        offset: u64,
+        sparse: Option<Box<[Segment]>>,
+    },
+    Symlink(Box<[u8]>),
+    /// The device number as EROFS writes it.
+    Device(u32),
+    Fifo,
+    /// What lower layers have under this name is gone.
+    Whiteout,
+}
+
+/// A directory.
+#[derive(Default)]
+pub(super) struct Directory {
+    pub(super) children: BTreeMap<Box<[u8]>, Id>,
+    /// Nothing of lower layers is seen in it.
+    pub(super) opaque: bool,
+    /// No entry has described it.
+    implicit: bool,
+}
+
+/// The tree.
+pub(super) struct Tree {
+    inodes: Vec<Inode>,
+    memory: usize,
+}
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        Tree { inodes: vec![Inode::implicit_directory()], memory: 0 }
+    }
+
+    pub(super) fn inode(&self, id: Id) -> &Inode {
+        &self.inodes[id as usize]
+    }
+
+    /// Number of inodes, reachable or not.
+    pub(super) fn len(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// Why it cannot be allowed.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), String> {
+        self.account(&entry)?;
+        match Name::of(&entry.path)? {
+            Name::Ignored => Ok(()),
+            Name::Opaque(directory) => {
+                let id = self.directory(&directory)?;
+                self.directory_mut(id).opaque = true;
+                Ok(())
+            }
+            Name::Whiteout(hidden) => self.add_whiteout(&hidden),
+            Name::Object(components) if components.is_empty() => self.describe_root(entry),
+            Name::Object(components) => self.add_object(&components, entry),
+        }
+    }
+
+    /// Bytes of all files that can be reached, each once.
+    pub(super) fn content_size(&self) -> u64 {
+        let mut size = 0u64;
+        self.walk(|_, inode| {
+            if let Body::File { size: bytes, .. } = inode.body {
+                size = size.saturating_add(bytes);
+            }
+        });
+        size
+    }
+
+    /// Calls `visit` for each inode that can be reached, once, breadth first: the root first, each directory's children in order.
+    pub(super) fn walk(&self, mut visit: impl FnMut(Id, &Inode)) {
+        let mut seen = vec![false; self.inodes.len()];
+        let mut queue = std::collections::VecDeque::from([ROOT]);
+        seen[ROOT as usize] = true;
+        while let Some(id) = queue.pop_front() {
+            let inode = self.inode(id);
+            visit(id, inode);
+            if let Body::Directory(directory) = &inode.body {
+                for &child in directory.children.values() {
+                    if !std::mem::replace(&mut seen[child as usize], true) {
+                        queue.push_back(child);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The root's metadata, if an entry described it.
+    pub(super) fn root_directory(&self) -> Option<RootDirectory> {
+        let root = self.inode(ROOT);
+        let implicit = matches!(&root.body, Body::Directory(directory) if directory.implicit);
+        (!implicit).then(|| RootDirectory { mode: u32::from(root.mode & 0o7777), uid: root.uid, gid: root.gid })
+    }
+
+    /// Bounds the memory that a hostile layer can make this take.
+    fn account(&mut self, entry: &Entry) -> Result<(), String> {
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        if xattrs > XATTR_LIMIT {
+            return Err(format!("more than {XATTR_LIMIT} bytes of extended attributes"));
+        }
+        let segments = entry.sparse.as_ref().map_or(0, |map| map.len() * size_of::<Segment>());
+        self.memory += 256 + entry.path.len() + entry.link.len() + xattrs + segments;
+        // Each missing parent costs an inode too; a path has at most 2048 of them.
+        self.memory += entry.path.iter().filter(|&&byte| byte == b'/').count() * 16;
+        if self.memory > MEMORY_LIMIT || self.inodes.len() > MEMORY_LIMIT / 256 {
+            return Err(format!("the layer's names and attributes take more than {} MiB", MEMORY_LIMIT >> 20));
+        }
+        Ok(())
+    }
+
+    fn describe_root(&mut self, entry: Entry) -> Result<(), String> {
+        if entry.kind != Kind::Directory {
+            return Err("the root is not a directory".to_owned());
+        }
+        let described = Inode::of(entry)?;
+        self.describe(ROOT, described);
+        Ok(())
+    }
+
+    /// Gives a directory new metadata; its children stay.
+    fn describe(&mut self, id: Id, described: Inode) {
+        let known = &mut self.inodes[id as usize];
+        let body = std::mem::replace(&mut known.body, Body::Fifo);
+        *known = Inode { body, ..described };
+        self.directory_mut(id).implicit = false;
+    }
+
+    fn add_object(&mut self, components: &[Vec<u8>], entry: Entry) -> Result<(), String> {
+        let Some((name, parents)) = components.split_last() else { return Ok(()) };
+        let id = match entry.kind {
+            Kind::HardLink => Some(self.hard_link(&entry.link, components)?),
+            _ => None,
+        };
+        let parent = self.directory(parents)?;
+        let known = self.child(parent, name);
+        let hides = match known.map(|known| &self.inode(known).body) {
+            Some(Body::Whiteout) => true,
+            Some(Body::Directory(directory)) => directory.opaque,
+            _ => false,
+        };
+        if let (Some(known), Kind::Directory) = (known, &entry.kind)
+            && matches!(self.inode(known).body, Body::Directory(_))
+        {
+            let described = Inode::of(entry)?;
+            self.describe(known, described);
+            return Ok(());
+        }
+        let id = match id {
+            Some(id) => id,
+            None => self.push(Inode::of(entry)?)?,
+        };
+        if let Body::Directory(directory) = &mut self.inodes[id as usize].body {
+            directory.opaque = hides;
+        }
+        self.directory_mut(parent).children.insert(name.as_slice().into(), id);
+        Ok(())
+    }
+
+    /// What a hard link's target means: another name in this layer, of anything but a directory.
+    fn hard_link(&self, link: &[u8], own: &[Vec<u8>]) -> Result<Id, String> {
+        let target: Target = match Name::of(link)? {
+            Name::Object(components) => components,
+            _ => return Err("a hard link to a whiteout".to_owned()),
+        };
+        let mut id = ROOT;
+        for component in &target {
+            id = self.child(id, component).ok_or_else(|| {
+                format!("a hard link to {:?}, which this layer does not have before it", join(&target))
+            })?;
+        }
+        match self.inode(id).body {
+            Body::Directory(_) => Err(format!("a hard link to the directory {:?}", join(&target))),
+            Body::Whiteout => Err(format!("a hard link to {:?}, which this layer removes", join(&target))),
+            // Replacing the target by a link to itself changes nothing, but its parents must not be replaced by directories.
+            _ if own.len() > target.len() && own[..target.len()] == target[..] => {
+                Err("a hard link to its own parent".to_owned())
+            }
+            _ => Ok(id),
+        }
+    }
+
+    /// A whiteout speaks of lower layers only: what this layer has under the name stays (image-spec, "Whiteouts").
+    fn add_whiteout(&mut self, hidden: &[Vec<u8>]) -> Result<(), String> {
+        let Some((name, parents)) = hidden.split_last() else { return Ok(()) };
+        let parent = self.directory(parents)?;
+        if let Some(known) = self.child(parent, name) {
+            if let Body::Directory(directory) = &mut self.inodes[known as usize].body {
+                directory.opaque = true;
+            }
+            return Ok(());
+        }
+        let inode = Inode { mode: S_IFCHR, body: Body::Whiteout, ..Inode::implicit_directory() };
+        let id = self.push(inode)?;
+        self.directory_mut(parent).children.insert(name.as_slice().into(), id);
+        Ok(())
+    }
+
+    /// The directory of these components; made where it is missing, in place of whatever else is there.
+    fn directory(&mut self, components: &[Vec<u8>]) -> Result<Id, String> {
+        let mut id = ROOT;
+        for component in components {
+            let known = self.child(id, component);
+            id = match known.map(|known| &self.inode(known).body) {
+                Some(Body::Directory(_)) => known.unwrap_or(ROOT),
+                replaced => {
+                    let opaque = matches!(replaced, Some(Body::Whiteout));
+                    let made = self.push(Inode::implicit_directory())?;
+                    self.directory_mut(made).opaque = opaque;
+                    self.directory_mut(id).children.insert(component.as_slice().into(), made);
+                    made
+                }
+            };
+        }
+        Ok(id)
+    }
+
+    fn child(&self, parent: Id, name: &[u8]) -> Option<Id> {
+        match &self.inode(parent).body {
+            Body::Directory(directory) => directory.children.get(name).copied(),
+            _ => None,
+        }
+    }
+
+    fn directory_mut(&mut self, id: Id) -> &mut Directory {
+        let body = &mut self.inodes[id as usize].body;
+        if !matches!(body, Body::Directory(_)) {
+            *body = Body::Directory(Directory::default());
+        }
+        match body {
+            Body::Directory(directory) => directory,
+            _ => unreachable!("made a directory above"),
+        }
+    }
+
+    fn push(&mut self, inode: Inode) -> Result<Id, String> {
+        let id = Id::try_from(self.inodes.len()).map_err(|_| "too many entries".to_owned())?;
+        self.inodes.push(inode);
+        Ok(id)
+    }
+}
+
+impl Inode {
+    /// A directory that no entry has described: as `mkdir -p` by root makes it.
+    fn implicit_directory() -> Self {
+        let body = Body::Directory(Directory { implicit: true, ..Directory::default() });
+        Inode { mode: S_IFDIR | 0o755, uid: 0, gid: 0, mtime: 0, mtime_ns: 0, xattrs: Box::default(), body }
+    }
+
+    fn of(entry: Entry) -> Result<Self, String> {
+        let (file_type, body) = match entry.kind {
+            Kind::Directory => (S_IFDIR, Body::Directory(Directory::default())),
+            Kind::File | Kind::HardLink => {
+                let sparse = entry.sparse.map(Vec::into_boxed_slice);
+                (S_IFREG, Body::File { size: entry.size, offset: entry.offset, sparse })
+            }
+            Kind::Symlink if entry.link.is_empty() => return Err("a symbolic link to nothing".to_owned()),
+            Kind::Symlink if entry.link.len() > 4095 || entry.link.contains(&0) => {
+                return Err(
+                    "the target of a symbolic link is longer than 4095 bytes, or contains a NUL byte".to_owned()
+                );
+            }
+            Kind::Symlink => (S_IFLNK, Body::Symlink(entry.link.into())),
+            Kind::Char { major, minor } => (S_IFCHR, Body::Device(device(major, minor)?)),
+            Kind::Block { major, minor } => (S_IFBLK, Body::Device(device(major, minor)?)),
+            Kind::Fifo => (S_IFIFO, Body::Fifo),
+        };
+        let permissions = if file_type == S_IFLNK { 0o777 } else { entry.mode as u16 & 0o7777 };
+        let xattrs = entry.xattrs.into_iter().filter(|(name, value)| is_kept(name, value)).collect();
+        let (mtime, mtime_ns) = (entry.mtime, entry.mtime_ns);
+        Ok(Inode { mode: file_type | permissions, uid: entry.uid, gid: entry.gid, mtime, mtime_ns, xattrs, body })
+    }
+
+    /// EROFS_FT_*.
+    pub(super) fn file_type(&self) -> u8 {
+        match self.mode & 0o170_000 {
+            S_IFREG => 1,
+            S_IFDIR => 2,
+            S_IFCHR => 3,
+            S_IFBLK => 4,
+            S_IFIFO => 5,
+            _ => 7,
+        }
+    }
+}
+
+/// Device numbers of 12 and 20 bits, as Linux has them (include/linux/kdev_t.h, new_encode_dev).
+fn device(major: u32, minor: u32) -> Result<u32, String> {
+    if major >= 1 << 12 || minor >= 1 << 20 {
+        return Err(format!("device number {major}:{minor} is beyond what Linux has"));
+    }
+    Ok((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
+}
+
+/// Which attributes of a layer are kept: not overlayfs's own, which a layer could use to see or redirect what is not its own, not
+/// SELinux labels, which are the host's to give, and not what Linux would not take either.
+pub(crate) fn is_kept(name: &[u8], value: &[u8]) -> bool {
+    let ours = [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix));
+    let fits = name.len() <= 255 && value.len() <= 65535 && !name.contains(&0);
+    !ours && fits && name != b"security.selinux"
+}
