@@ -1,5 +1,7 @@
 //! The program says of every system call what the profile says.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test")]
+
 mod common;
 
 use carboy_oci::runtime::{Seccomp, SeccompArg, SeccompRule};
