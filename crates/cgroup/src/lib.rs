@@ -1,2 +1,36 @@
-//! To be written.
+//! Control groups: where the hierarchies are, what to write for which resource, and doing it.
+//!
+//! Three parts that know little of each other:
+//!
+//! ```text
+//! Hierarchies::detect   v1 controllers and their mounts, the unified hierarchy, or both (hybrid)
+//! plan                  oci Resources ──► ordered writes, each naming the spec field it comes from; pure, printed by `explain`
+//! CgroupManager         makes, fills, joins, freezes, kills, measures and removes one cgroup, in all hierarchies
+//! ```
+//!
+//! Knows nothing of namespaces and mounts. Only touches cgroups below the path that it was given; parents that it had to make stay.
+//! The systemd driver will be a third implementation of [`CgroupManager`].
+//!
+//! Joining is done by the process itself ([`Joiner`]): writing "0" into `tasks` needs no system-wide lock, while moving another
+//! process by its PID waits for an RCU grace period (7 ms instead of 0.3 ms in ten v1 hierarchies, Linux 6.18); in the unified hierarchy
+//! a process can be born in its cgroup (`CLONE_INTO_CGROUP`).
 #![forbid(unsafe_code)]
+
+mod detect;
+mod devices;
+mod dir;
+mod error;
+mod manager;
+mod path;
+mod plan;
+mod stats;
+mod v1;
+mod v2;
+
+pub use detect::{Hierarchies, Hierarchy, Mode};
+pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_program};
+pub use error::CgroupError;
+pub use manager::{CgroupManager, Joiner, open};
+pub use path::CgroupPath;
+pub use plan::{Missing, PlanOptions, Step, What, plan};
+pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};

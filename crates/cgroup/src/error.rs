@@ -1,0 +1,79 @@
+//! What can go wrong, with the file, and the spec field when there is one.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A cgroup operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// A system call on a file or directory.
+    #[error("{operation} {}", path.display())]
+    Io {
+        /// What was tried, such as `mkdir`.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A limit that the kernel refused.
+    #[error("{field}: write {value:?} to {}", path.display())]
+    Limit {
+        /// The spec field it comes from.
+        field: String,
+        /// What was to be written.
+        value: String,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A limit that this kernel, this mode or this mount cannot do.
+    #[error("{field}: {reason}")]
+    Unsupported {
+        /// The spec field.
+        field: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A value that makes no sense anywhere.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The spec field.
+        field: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Another container's processes, or anybody's, are in a cgroup that was to be made.
+    #[error("the cgroup {} exists and has processes in it", .0.display())]
+    InUse(PathBuf),
+    /// No cgroup file system was found.
+    #[error("no cgroup hierarchy is mounted: neither /sys/fs/cgroup nor /proc/self/mountinfo shows one")]
+    NoHierarchy,
+    /// Processes did not freeze, thaw or die in time.
+    #[error("{}: still not {state} after {waited_ms} ms", path.display())]
+    Timeout {
+        /// The cgroup.
+        path: PathBuf,
+        /// What was waited for.
+        state: &'static str,
+        /// For how long.
+        waited_ms: u64,
+    },
+}
+
+impl CgroupError {
+    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+        CgroupError::Io { operation, path: path.into(), source: source.into() }
+    }
+
+    pub(crate) fn unsupported(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        CgroupError::Unsupported { field: field.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        CgroupError::Invalid { field: field.into(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,208 @@
+//! The interface to one container's cgroup, whatever the hierarchies, and what the implementations share.
+
+use crate::detect::{Hierarchies, Mode};
+use crate::dir::{CgroupDir, write_once};
+use crate::error::CgroupError;
+use crate::path::{CgroupPath, parse_own};
+use crate::plan::{Missing, Step, What};
+use crate::stats::Stats;
+use crate::v1::V1Cgroup;
+use crate::v2::V2Cgroup;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long freezing, thawing and killing may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One container's cgroup in all hierarchies.
+///
+/// Nothing is looked at or touched before a method is called; [`CgroupManager::create`] makes the directories, everything else
+/// expects them, except [`CgroupManager::remove`], which is content with what is left.
+pub trait CgroupManager {
+    /// The directories, in the order in which they are made.
+    fn directories(&self) -> Vec<PathBuf>;
+
+    /// Makes the cgroup.
+    ///
+    /// # Errors
+    /// [`CgroupError::InUse`] if it exists with processes in it; an empty one is taken over. What was made before an error is left
+    /// to [`CgroupManager::remove`].
+    fn create(&self) -> Result<Joiner, CgroupError>;
+
+    /// What a further process needs to join the existing cgroup.
+    fn joiner(&self) -> Result<Joiner, CgroupError>;
+
+    /// Moves a process in by its PID. Slow on v1; see [`Joiner`].
+    fn attach(&self, pid: i32) -> Result<(), CgroupError>;
+
+    /// Carries out a plan, in order, up to the first error.
+    fn apply(&self, steps: &[Step]) -> Result<(), CgroupError>;
+
+    /// Stops all processes, and returns when they have stopped.
+    fn freeze(&self) -> Result<(), CgroupError>;
+
+    /// Lets them go on.
+    fn thaw(&self) -> Result<(), CgroupError>;
+
+    /// Whether they are stopped.
+    fn is_frozen(&self) -> Result<bool, CgroupError>;
+
+    /// Kills all processes, also those that are just forking. Returns when the signals are sent, not when all have ended.
+    fn kill_all(&self) -> Result<(), CgroupError>;
+
+    /// All processes, also those in cgroups below.
+    fn pids(&self) -> Result<Vec<i32>, CgroupError>;
+
+    /// What it uses now.
+    fn stats(&self) -> Result<Stats, CgroupError>;
+
+    /// How many processes the kernel has killed for want of memory.
+    fn oom_kills(&self) -> Result<u64, CgroupError>;
+
+    /// Removes it and what was made below it. Goes on past errors and returns them all.
+    fn remove(&self) -> Result<(), Vec<CgroupError>>;
+}
+
+/// The cgroup at a path (`linux.cgroupsPath`), in whatever hierarchies there are.
+///
+/// # Errors
+/// When a relative path needs the runtime's own cgroup and /proc/self/cgroup cannot be read.
+pub fn open(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Box<dyn CgroupManager>, CgroupError> {
+    let own = match path {
+        CgroupPath::Absolute(_) => BTreeMap::new(),
+        CgroupPath::Relative(_) => {
+            let file = "/proc/self/cgroup";
+            parse_own(&std::fs::read_to_string(file).map_err(|e| CgroupError::io("read", file, e))?)
+        }
+    };
+    let unified = hierarchies.unified.as_ref().map(|mount| V2Cgroup::new(mount, path.below(mount, "", &own)));
+    match (hierarchies.mode(), unified) {
+        (Mode::V2, Some(unified)) => Ok(Box::new(unified)),
+        (_, unified) => {
+            let parts = hierarchies.v1.iter().map(|hierarchy| {
+                let first = hierarchy.controllers.first().map(String::as_str).unwrap_or_default();
+                (hierarchy.clone(), path.below(&hierarchy.mount, first, &own))
+            });
+            Ok(Box::new(V1Cgroup::new(parts.collect(), unified)))
+        }
+    }
+}
+
+/// What a process needs to enter the cgroup by itself: descriptors opened by whoever has the rights and the paths.
+#[derive(Debug, Default)]
+pub struct Joiner {
+    /// `tasks` of each v1 hierarchy.
+    pub(crate) tasks: Vec<(OwnedFd, PathBuf)>,
+    pub(crate) unified: Option<CgroupDir>,
+}
+
+impl Joiner {
+    /// The directory for clone3(2) with `CLONE_INTO_CGROUP` (Linux 5.7): a child born there need not move.
+    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(CgroupDir::fd)
+    }
+
+    /// Moves the calling thread, which must be its process's only one. `born_there`: the process was cloned into
+    /// [`Joiner::clone_into`].
+    ///
+    /// # Errors
+    /// The file that refused, for instance EBUSY when the cgroup has no room.
+    pub fn join(&self, born_there: bool) -> Result<(), CgroupError> {
+        for (file, path) in &self.tasks {
+            write_once(file, "0").map_err(|e| CgroupError::io("write \"0\" to", path, e))?;
+        }
+        match &self.unified {
+            Some(dir) if !born_there => dir.write("cgroup.procs", "0"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Carries out one step in a directory. `hint` explains why a file may be missing.
+pub(crate) fn apply_step(dir: &CgroupDir, step: &Step, hint: impl Fn() -> String) -> Result<(), CgroupError> {
+    let refused = |file: &str, value: &str, e: Errno| CgroupError::Limit {
+        field: step.from.clone(),
+        value: value.to_owned(),
+        path: dir.file(file),
+        source: e.into(),
+    };
+    match &step.what {
+        What::Write { file, value, missing } => match (dir.try_write(file, value), missing) {
+            (Ok(()), _) | (Err(Errno::NOENT), Missing::Skip) => Ok(()),
+            (Err(Errno::NOENT), Missing::Instead(other, value)) => match dir.try_write(other, value) {
+                Err(Errno::NOENT) => Err(CgroupError::unsupported(&step.from, hint())),
+                other_result => other_result.map_err(|e| refused(other, value, e)),
+            },
+            (Err(Errno::NOENT), Missing::Fail) => Err(CgroupError::unsupported(
+                &step.from,
+                format!("{} does not exist: {}", dir.file(file).display(), hint()),
+            )),
+            (Err(e), _) => Err(refused(file, value, e)),
+        },
+        What::RequireAtMost { file, limit } => {
+            let usage: u64 = dir.read(file)?.trim().parse().unwrap_or(0);
+            if usage > *limit {
+                return Err(CgroupError::invalid(
+                    &step.from,
+                    format!("{usage} bytes are in use, more than the new limit {limit}"),
+                ));
+            }
+            Ok(())
+        }
+        What::AttachDevices(policy) => {
+            let program = crate::devices::device_program(policy);
+            let attached = carboy_sys::bpf::load_cgroup_device(&program).and_then(|program| {
+                carboy_sys::bpf::replace_cgroup_device(dir.fd(), std::os::fd::AsFd::as_fd(&program))
+            });
+            attached.map_err(|source| CgroupError::Limit {
+                field: step.from.clone(),
+                value: "a device program".to_owned(),
+                path: dir.path.clone(),
+                source,
+            })
+        }
+    }
+}
+
+/// Asks again until it is so, at growing intervals.
+pub(crate) fn wait_until(
+    path: &std::path::Path,
+    state: &'static str,
+    mut holds: impl FnMut() -> Result<bool, CgroupError>,
+) -> Result<(), CgroupError> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(50);
+    while !holds()? {
+        if start.elapsed() > PATIENCE {
+            return Err(CgroupError::Timeout { path: path.to_owned(), state, waited_ms: PATIENCE.as_millis() as u64 });
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Kills without `cgroup.kill`: frozen processes cannot fork away; what has come since the list was read is caught in the next round.
+pub(crate) fn kill_by_list(cgroup: &impl CgroupManager) -> Result<(), CgroupError> {
+    for _ in 0..100 {
+        // Some kernels and containers have no freezer: then the rounds alone must do.
+        let frozen = cgroup.freeze().is_ok();
+        let pids = cgroup.pids();
+        for pid in pids.iter().flatten().filter_map(|pid| Pid::from_raw(*pid)) {
+            // One that has ended since is what was wanted.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        if frozen {
+            cgroup.thaw()?;
+        }
+        if pids?.is_empty() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Version 1 and hybrid: a directory in each hierarchy, and in the unified one for membership.
+
+use crate::detect::Hierarchy;
+use crate::dir::{self, CgroupDir};
+use crate::error::CgroupError;
+use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until};
+use crate::plan::{Step, What};
+use crate::stats::{self, Stats};
+use crate::v2::V2Cgroup;
+use std::path::PathBuf;
+
+/// One cgroup in the v1 hierarchies.
+pub(crate) struct V1Cgroup {
+    parts: Vec<(Hierarchy, PathBuf)>,
+    unified: Option<V2Cgroup>,
+}
+
+impl V1Cgroup {
+    pub(crate) fn new(parts: Vec<(Hierarchy, PathBuf)>, unified: Option<V2Cgroup>) -> Self {
+        V1Cgroup { parts, unified }
+    }
+
+    fn path(&self, controller: &str) -> Option<&PathBuf> {
+        let part = self.parts.iter().find(|(hierarchy, _)| hierarchy.controllers.iter().any(|name| name == controller));
+        part.map(|(_, path)| path)
+    }
+
+    fn dir(&self, controller: &str) -> Result<Option<CgroupDir>, CgroupError> {
+        self.path(controller).map(|path| CgroupDir::open(path)).transpose()
+    }
+
+    fn freezer(&self) -> Result<CgroupDir, CgroupError> {
+        let missing = || CgroupError::unsupported("freezer", "no hierarchy with the freezer is mounted");
+        self.dir("freezer")?.ok_or_else(missing)
+    }
+
+    fn set_frozen(&self, state: &'static str) -> Result<(), CgroupError> {
+        let dir = self.freezer()?;
+        dir.write("freezer.state", state)?;
+        wait_until(&dir.path, state, || {
+            let reached = dir.read("freezer.state")?.trim() == state;
+            // A task that was in the way is frozen only when the kernel is asked again (freezer-subsystem.rst).
+            if !reached {
+                dir.write("freezer.state", state)?;
+            }
+            Ok(reached)
+        })
+    }
+
+    /// Any directory, to ask which processes there are.
+    fn membership(&self) -> Result<CgroupDir, CgroupError> {
+        let first = self.path("pids").or_else(|| self.parts.first().map(|(_, path)| path));
+        CgroupDir::open(first.ok_or(CgroupError::NoHierarchy)?)
+    }
+}
+
+/// A new cpuset is empty, and no process can enter an empty one: each missing level takes its parent's.
+fn inherit_cpuset(mount: &std::path::Path, path: &std::path::Path) -> Result<(), CgroupError> {
+    let dir = CgroupDir::open(path)?;
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        inherit_cpuset_file(mount, &dir, file)?;
+    }
+    Ok(())
+}
+
+fn inherit_cpuset_file(mount: &std::path::Path, dir: &CgroupDir, file: &str) -> Result<String, CgroupError> {
+    let Some(parent) = dir.path.parent().filter(|parent| parent.starts_with(mount)) else { return dir.read(file) };
+    let parent = CgroupDir::open(parent)?;
+    let mut value = parent.read(file)?;
+    if value.trim().is_empty() && parent.path != mount {
+        value = inherit_cpuset_file(mount, &parent, file)?;
+    }
+    dir.write(file, value.trim())?;
+    Ok(value)
+}
+
+impl CgroupManager for V1Cgroup {
+    fn directories(&self) -> Vec<PathBuf> {
+        let unified = self.unified.iter().flat_map(CgroupManager::directories);
+        self.parts.iter().map(|(_, path)| path.clone()).chain(unified).collect()
+    }
+
+    fn create(&self) -> Result<Joiner, CgroupError> {
+        for (hierarchy, path) in &self.parts {
+            let new = CgroupDir::make(path)?;
+            if !new && !CgroupDir::open(path)?.procs_below()?.is_empty() {
+                return Err(CgroupError::InUse(path.clone()));
+            }
+            if hierarchy.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(&hierarchy.mount, path)?;
+            }
+        }
+        if let Some(unified) = &self.unified {
+            unified.make_directory()?;
+        }
+        self.joiner()
+    }
+
+    fn joiner(&self) -> Result<Joiner, CgroupError> {
+        let mut tasks = Vec::with_capacity(self.parts.len());
+        for (_, path) in &self.parts {
+            let file = path.join("tasks");
+            let fd = rustix::fs::open(
+                &file,
+                rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC,
+                rustix::fs::Mode::empty(),
+            )
+            .map_err(|e| CgroupError::io("open", &file, e))?;
+            tasks.push((fd, file));
+        }
+        let unified = self.unified.as_ref().map(V2Cgroup::dir).transpose()?;
+        Ok(Joiner { tasks, unified })
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), CgroupError> {
+        for (_, path) in &self.parts {
+            CgroupDir::open(path)?.write("cgroup.procs", &pid.to_string())?;
+        }
+        self.unified.as_ref().map_or(Ok(()), |unified| unified.attach(pid))
+    }
+
+    fn apply(&self, steps: &[Step]) -> Result<(), CgroupError> {
+        let mut open: Option<CgroupDir> = None;
+        let mut retry = None;
+        for step in steps {
+            let Some(path) = self.path(&step.controller) else {
+                let reason = format!("no cgroup hierarchy with the controller {:?} is mounted", step.controller);
+                return Err(CgroupError::unsupported(&step.from, reason));
+            };
+            let dir = match open.take() {
+                Some(dir) if dir.path == *path => open.insert(dir),
+                _ => open.insert(CgroupDir::open(path)?),
+            };
+            let hint = || format!("this kernel's controller {:?} does not have it", step.controller);
+            match apply_step(dir, step, hint) {
+                // An update may raise both memory limits, or both the CPU quota and its burst: then the order must be the other one.
+                Err(CgroupError::Limit { source, .. })
+                    if is_ordered(step) && source.raw_os_error() == Some(libc_einval()) =>
+                {
+                    retry = Some(step);
+                }
+                result => result?,
+            }
+        }
+        match retry {
+            Some(step) => {
+                let Some(dir) = self.dir(&step.controller)? else { return Ok(()) };
+                apply_step(&dir, step, String::new)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn freeze(&self) -> Result<(), CgroupError> {
+        self.set_frozen("FROZEN")
+    }
+
+    fn thaw(&self) -> Result<(), CgroupError> {
+        self.set_frozen("THAWED")
+    }
+
+    fn is_frozen(&self) -> Result<bool, CgroupError> {
+        match self.dir("freezer")? {
+            Some(dir) => Ok(dir.read("freezer.state")?.trim() != "THAWED"),
+            None => Ok(false),
+        }
+    }
+
+    fn kill_all(&self) -> Result<(), CgroupError> {
+        // In hybrid mode every process of ours is in the unified hierarchy too, and that kills in one write (Linux 5.14).
+        match &self.unified {
+            Some(unified) if unified.kill_at_once()? => Ok(()),
+            _ => kill_by_list(self),
+        }
+    }
+
+    fn pids(&self) -> Result<Vec<i32>, CgroupError> {
+        self.membership()?.procs_below()
+    }
+
+    fn stats(&self) -> Result<Stats, CgroupError> {
+        let mut stats = Stats::default();
+        if let Some(dir) = self.dir("cpuacct")? {
+            stats::v1_cpuacct(&dir, &mut stats.cpu);
+        }
+        if let Some(dir) = self.dir("cpu")? {
+            stats::v1_cpu(&dir, &mut stats.cpu);
+        }
+        if let Some(dir) = self.dir("memory")? {
+            stats.memory = stats::v1_memory(&dir);
+        }
+        if let Some(dir) = self.dir("pids")? {
+            stats.pids = stats::pids(&dir);
+        }
+        if let Some(dir) = self.dir("blkio")? {
+            stats.io = stats::v1_blkio(&dir);
+        }
+        Ok(stats)
+    }
+
+    fn oom_kills(&self) -> Result<u64, CgroupError> {
+        match self.dir("memory")? {
+            Some(dir) => Ok(stats::keyed(&dir.read("memory.oom_control")?, "oom_kill").unwrap_or(0)),
+            None => Ok(0),
+        }
+    }
+
+    fn remove(&self) -> Result<(), Vec<CgroupError>> {
+        let failed: Vec<CgroupError> = self.directories().iter().filter_map(|path| dir::remove(path).err()).collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+}
+
+/// Files whose values bound each other.
+fn is_ordered(step: &Step) -> bool {
+    let files = ["memory.limit_in_bytes", "cpu.cfs_burst_us", "cpu.cfs_period_us", "cpu.rt_period_us"];
+    matches!(&step.what, What::Write { file, .. } if files.contains(&file.as_ref()))
+}
+
+fn libc_einval() -> i32 {
+    rustix::io::Errno::INVAL.raw_os_error()
+}

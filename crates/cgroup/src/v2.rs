@@ -1,0 +1,170 @@
+//! The unified hierarchy: one directory, controllers enabled on the way down to it.
+
+use crate::dir::{self, CgroupDir};
+use crate::error::CgroupError;
+use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until};
+use crate::plan::Step;
+use crate::stats::{self, Stats};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// One cgroup in the unified hierarchy.
+pub(crate) struct V2Cgroup {
+    mount: PathBuf,
+    path: PathBuf,
+}
+
+impl V2Cgroup {
+    pub(crate) fn new(mount: &Path, path: PathBuf) -> Self {
+        V2Cgroup { mount: mount.to_owned(), path }
+    }
+
+    pub(crate) fn dir(&self) -> Result<CgroupDir, CgroupError> {
+        CgroupDir::open(&self.path)
+    }
+
+    /// Makes the directory only.
+    pub(crate) fn make_directory(&self) -> Result<(), CgroupError> {
+        if !CgroupDir::make(&self.path)? && !self.dir()?.procs_below()?.is_empty() {
+            return Err(CgroupError::InUse(self.path.clone()));
+        }
+        Ok(())
+    }
+
+    /// Enables every available controller for the cgroup: in each ancestor's `cgroup.subtree_control`, from the mount down. A level
+    /// that refuses (not delegated, or processes of its own in it) is no error yet: a limit that needs the controller will say so.
+    fn enable_controllers(&self) -> Result<(), CgroupError> {
+        let available = CgroupDir::open(&self.mount)?.read("cgroup.controllers")?;
+        let enabled = self.dir()?.read("cgroup.controllers")?;
+        let missing: Vec<&str> = available
+            .split_whitespace()
+            .filter(|name| !enabled.split_whitespace().any(|other| other == *name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let all = missing.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
+        let mut ancestors: Vec<&Path> =
+            self.path.ancestors().skip(1).take_while(|p| p.starts_with(&self.mount)).collect();
+        ancestors.reverse();
+        for ancestor in ancestors {
+            let dir = CgroupDir::open(ancestor)?;
+            // All or none are taken, so what one refuses is found by trying each.
+            if dir.try_write("cgroup.subtree_control", &all).is_err() {
+                for name in &missing {
+                    let _ = dir.try_write("cgroup.subtree_control", &format!("+{name}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a controller's file may be missing.
+    fn hint(&self, dir: &CgroupDir, controller: &str) -> String {
+        let enabled = dir.try_read("cgroup.controllers").unwrap_or_default();
+        if enabled.split_whitespace().any(|name| name == controller) {
+            return "this kernel's controller does not have it".to_owned();
+        }
+        let busy = self
+            .path
+            .ancestors()
+            .skip(1)
+            .take_while(|p| p.starts_with(&self.mount) && *p != self.mount)
+            .find(|p| CgroupDir::open(p).and_then(|dir| dir.procs()).is_ok_and(|pids| !pids.is_empty()));
+        match busy {
+            Some(parent) => format!(
+                "the controller {controller:?} cannot be enabled because {} has processes of its own (cgroups(7), \"no internal \
+                 processes\")",
+                parent.display()
+            ),
+            None => format!(
+                "the controller {controller:?} is not enabled here (enabled: {})",
+                if enabled.trim().is_empty() { "none" } else { enabled.trim() }
+            ),
+        }
+    }
+
+    /// `cgroup.kill` (Linux 5.14); false if the kernel is older.
+    pub(crate) fn kill_at_once(&self) -> Result<bool, CgroupError> {
+        let dir = self.dir()?;
+        match dir.try_write("cgroup.kill", "1") {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT | Errno::OPNOTSUPP) => Ok(false),
+            Err(e) => Err(CgroupError::io("write", dir.file("cgroup.kill"), e)),
+        }
+    }
+
+    fn set_frozen(&self, value: &str, state: &'static str) -> Result<(), CgroupError> {
+        let dir = self.dir()?;
+        dir.write("cgroup.freeze", value)?;
+        wait_until(&dir.path, state, || Ok(stats::keyed(&dir.read("cgroup.events")?, "frozen") == value.parse().ok()))
+    }
+}
+
+impl CgroupManager for V2Cgroup {
+    fn directories(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+
+    fn create(&self) -> Result<Joiner, CgroupError> {
+        self.make_directory()?;
+        self.enable_controllers()?;
+        self.joiner()
+    }
+
+    fn joiner(&self) -> Result<Joiner, CgroupError> {
+        Ok(Joiner { tasks: Vec::new(), unified: Some(self.dir()?) })
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), CgroupError> {
+        self.dir()?.write("cgroup.procs", &pid.to_string())
+    }
+
+    fn apply(&self, steps: &[Step]) -> Result<(), CgroupError> {
+        let dir = self.dir()?;
+        steps.iter().try_for_each(|step| apply_step(&dir, step, || self.hint(&dir, &step.controller)))
+    }
+
+    fn freeze(&self) -> Result<(), CgroupError> {
+        self.set_frozen("1", "frozen")
+    }
+
+    fn thaw(&self) -> Result<(), CgroupError> {
+        self.set_frozen("0", "thawed")
+    }
+
+    fn is_frozen(&self) -> Result<bool, CgroupError> {
+        Ok(stats::keyed(&self.dir()?.read("cgroup.events")?, "frozen") == Some(1))
+    }
+
+    fn kill_all(&self) -> Result<(), CgroupError> {
+        if self.kill_at_once()? { Ok(()) } else { kill_by_list(self) }
+    }
+
+    fn pids(&self) -> Result<Vec<i32>, CgroupError> {
+        self.dir()?.procs_below()
+    }
+
+    fn stats(&self) -> Result<Stats, CgroupError> {
+        let dir = self.dir()?;
+        Ok(Stats {
+            cpu: stats::v2_cpu(&dir),
+            memory: stats::v2_memory(&dir),
+            pids: stats::pids(&dir),
+            io: stats::v2_io(&dir),
+        })
+    }
+
+    fn oom_kills(&self) -> Result<u64, CgroupError> {
+        match self.dir()?.try_read("memory.events") {
+            Ok(text) => Ok(stats::keyed(&text, "oom_kill").unwrap_or(0)),
+            // The memory controller is not enabled: nothing is killed for it here.
+            Err(Errno::NOENT) => Ok(0),
+            Err(e) => Err(CgroupError::io("read", self.path.join("memory.events"), e)),
+        }
+    }
+
+    fn remove(&self) -> Result<(), Vec<CgroupError>> {
+        dir::remove(&self.path).map_err(|e| vec![e])
+    }
+}

@@ -1,0 +1,174 @@
+//! Real cgroups on the running kernel, whatever its arrangement.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use carboy_cgroup::{CgroupError, CgroupManager, CgroupPath, Hierarchies, Mode, PlanOptions, open, plan};
+use carboy_oci::runtime::{CpuResources, MemoryResources, PidsResources, Resources};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// A cgroup that is gone at the end of the test, however it ends.
+struct Guarded {
+    cgroup: Box<dyn CgroupManager>,
+    hierarchies: Hierarchies,
+    children: Vec<Child>,
+}
+
+impl Guarded {
+    fn new(name: &str) -> Self {
+        let hierarchies = Hierarchies::detect().unwrap();
+        let path = format!("/carboy-test-{}/{name}", std::process::id());
+        let cgroup = open(&hierarchies, &CgroupPath::parse(Some(&path), "unused").unwrap()).unwrap();
+        Guarded { cgroup, hierarchies, children: Vec::new() }
+    }
+
+    /// A process that joins by itself, then sleeps.
+    #[allow(clippy::zombie_processes, reason = "reaped when dropped")]
+    fn sleeper(&mut self) -> i32 {
+        let joiner = self.cgroup.joiner().unwrap();
+        let child = self.run(joiner, "sleep 60 & exec sleep 60");
+        let pid = child.id() as i32;
+        self.children.push(child);
+        pid
+    }
+
+    #[allow(unsafe_code, reason = "joining happens between fork and exec; it only writes to open files")]
+    fn run(&self, joiner: carboy_cgroup::Joiner, script: &str) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        // SAFETY: writes to descriptors that are open already; allocates only for an error's text.
+        unsafe { command.pre_exec(move || joiner.join(false).map_err(std::io::Error::other)) };
+        command.spawn().unwrap()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.cgroup.kill_all();
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = self.cgroup.remove();
+        for parent in self.cgroup.directories().iter().filter_map(|path| path.parent()) {
+            let _ = std::fs::remove_dir(parent);
+        }
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes cgroups"]
+fn made_joined_frozen_killed_and_removed() {
+    let mut test = Guarded::new("life");
+    drop(test.cgroup.create().unwrap());
+    assert!(test.cgroup.directories().iter().all(|path| path.is_dir()));
+    drop(test.cgroup.create().expect("an empty one is taken over"));
+    let pid = test.sleeper();
+    eventually("both processes are in", || test.cgroup.pids().unwrap().len() == 2);
+    assert!(test.cgroup.pids().unwrap().contains(&pid));
+    assert!(matches!(test.cgroup.create(), Err(CgroupError::InUse(_))));
+    let own = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let elsewhere: Vec<&str> = own.lines().filter(|line| !line.ends_with("/life")).collect();
+    assert!(elsewhere.is_empty() || test.hierarchies.mode() == Mode::V2, "{elsewhere:?}");
+
+    assert!(!test.cgroup.is_frozen().unwrap());
+    test.cgroup.freeze().unwrap();
+    assert!(test.cgroup.is_frozen().unwrap());
+    test.cgroup.thaw().unwrap();
+    assert!(!test.cgroup.is_frozen().unwrap());
+
+    test.cgroup.freeze().unwrap();
+    test.cgroup.kill_all().unwrap();
+    let _ = test.cgroup.thaw();
+    eventually("a frozen cgroup dies too", || {
+        let _ = test.children[0].try_wait();
+        test.cgroup.pids().unwrap().is_empty()
+    });
+    test.cgroup.remove().unwrap();
+    assert!(test.cgroup.directories().iter().all(|path| !path.exists()));
+    test.cgroup.remove().expect("removing twice is no error");
+}
+
+#[test]
+#[ignore = "needs root: makes cgroups"]
+fn limits_reach_the_kernel_and_bind() {
+    let test = Guarded::new("limits");
+    let joiner = test.cgroup.create().unwrap();
+    let resources = Resources {
+        memory: Some(MemoryResources { limit: Some(32 << 20), swap: Some(32 << 20), ..Default::default() }),
+        cpu: Some(CpuResources { shares: Some(512), quota: Some(50_000), period: Some(100_000), ..Default::default() }),
+        pids: Some(PidsResources { limit: Some(20) }),
+        ..Resources::default()
+    };
+    let steps = plan(&resources, &test.hierarchies, PlanOptions::default()).unwrap();
+    test.cgroup.apply(&steps).unwrap();
+    let stats = test.cgroup.stats().unwrap();
+    assert_eq!((stats.memory.limit, stats.pids.limit), (Some(32 << 20), Some(20)));
+
+    let mut fork = test.run(joiner, "for i in $(seq 40); do sleep 2 & done 2>/dev/null; wait");
+    assert!(!fork.wait().unwrap().success(), "the 21st process must fail");
+    test.cgroup.kill_all().unwrap();
+    eventually("all are gone", || test.cgroup.pids().unwrap().is_empty());
+
+    // Fills /dev/zero's bytes into a shell-free buffer: tail keeps everything until the end of its input.
+    let mut hog = test.run(test.cgroup.joiner().unwrap(), "exec tail -c 200M /dev/zero");
+    assert!(!hog.wait().unwrap().success());
+    assert!(test.cgroup.oom_kills().unwrap() >= 1);
+    assert!(test.cgroup.stats().unwrap().cpu.usage_ns > 0);
+
+    // Lowered, raised and lifted again, in whatever order the files need.
+    for (limit, swap) in [(16 << 20, 16 << 20), (64 << 20, 128 << 20), (-1, -1)] {
+        let memory = MemoryResources { limit: Some(limit), swap: Some(swap), ..Default::default() };
+        let resources = Resources { memory: Some(memory), ..Resources::default() };
+        let options = PlanOptions { update: true, without_devices: true };
+        test.cgroup.apply(&plan(&resources, &test.hierarchies, options).unwrap()).unwrap();
+        let expected = u64::try_from(limit).ok();
+        assert_eq!(test.cgroup.stats().unwrap().memory.limit, expected);
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes cgroups"]
+fn devices_are_refused_unless_allowed() {
+    let test = Guarded::new("devices");
+    let joiner = test.cgroup.create().unwrap();
+    let steps = plan(&Resources::default(), &test.hierarchies, PlanOptions::default()).unwrap();
+    test.cgroup.apply(&steps).unwrap();
+    // kmsg is 1:11, not among the default devices.
+    let script = "head -c1 /dev/zero >/dev/null && exec 3</dev/kmsg";
+    let mut refused = test.run(joiner, &format!("{{ {script}; }} 2>/dev/null"));
+    assert!(!refused.wait().unwrap().success());
+    let rule = serde_like_allow_all();
+    let resources = Resources { devices: vec![rule], ..Resources::default() };
+    let options = PlanOptions { update: true, without_devices: false };
+    test.cgroup.apply(&plan(&resources, &test.hierarchies, options).unwrap()).unwrap();
+    let mut allowed = test.run(test.cgroup.joiner().unwrap(), script);
+    assert!(allowed.wait().unwrap().success());
+}
+
+fn serde_like_allow_all() -> carboy_oci::runtime::DeviceRule {
+    carboy_oci::runtime::DeviceRule { allow: true, access: Some("rwm".into()), ..Default::default() }
+}
+
+#[test]
+#[ignore = "needs root: makes cgroups"]
+fn what_the_kernel_lacks_is_said_with_the_field() {
+    let test = Guarded::new("lacks");
+    drop(test.cgroup.create().unwrap());
+    let mut resources = Resources::default();
+    resources.rdma.insert("mlx5_1".into(), Default::default());
+    let options = PlanOptions { without_devices: true, ..Default::default() };
+    let result = plan(&resources, &test.hierarchies, options).and_then(|steps| test.cgroup.apply(&steps));
+    if test.hierarchies.with_controller("rdma").is_none() {
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with("linux.resources.rdma[\"mlx5_1\"]: "), "{error}");
+    }
+}
