@@ -3,9 +3,9 @@
 //! Knows nothing of containers. Each function is one system call (or the few that make sense only together), named after it,
 //! with the manual page that defines it. Errors are plain [`rustix::io::Errno`]; callers add operation and path.
 #![warn(unsafe_op_in_unsafe_fn)]
-pub mod bpf;
 #![allow(unsafe_code, reason = "the one crate that may: it wraps what rustix lacks")]
 
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod inherit;
