@@ -5,7 +5,7 @@ use crate::common::{Env, images};
 #[test]
 #[ignore = "needs root"]
 fn docker_and_oci_archives() {
-    for (archive, name) in [("busybox.docker.tar", "busybox:latest"), ("busybox.oci.tar", "latest")] {
+    for (archive, name) in [("busybox.docker.tar", "busybox:latest"), ("busybox.oci.tar", "localhost/busybox:latest")] {
         let env = Env::new();
         let file = images::file(archive);
         let out = env.carboy(["load", "-i", file.to_str().unwrap()]).ok();
