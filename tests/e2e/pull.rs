@@ -151,6 +151,27 @@ fn a_registry_with_a_password() {
 }
 
 #[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry, openssl"]
+fn a_registry_with_tokens() {
+    let registry = Registry::with_tokens();
+    let open = registry.push("busybox", "public/busybox:1", &[]);
+    let closed = registry.push("busybox", "private/busybox:1", &[]);
+    let tokens = registry.tokens.as_ref().unwrap();
+    let given = tokens.given();
+    let env = Env::new();
+    env.carboy(["pull", &open]).ok();
+    assert!(tokens.given() > given, "pulled without a token");
+    env.carboy(["rmi", &open]).ok();
+    let refused = env.carboy(["pull", &closed]).fails(1);
+    assert!(refused.contains(&closed), "{refused}");
+    assert_eq!(env.files(), [""; 0]);
+    env.carboy(["pull", "--creds", &format!("{USER}:{PASSWORD}"), &closed]).ok();
+    assert_eq!(env.carboy(["run", "--rm", &closed, "echo", "let in"]).ok(), "let in\n");
+    let wrong = env.carboy(["pull", "--creds", &format!("{USER}:wrong-secret"), &open]).fails(1);
+    assert!(wrong.contains("wrong user name or password") && !wrong.contains("wrong-secret"), "{wrong}");
+}
+
+#[test]
 #[ignore = "needs root, mmdebstrap, umoci, skopeo, docker-registry"]
 fn several_pulls_of_one_image_at_once() {
     let registry = Registry::start();

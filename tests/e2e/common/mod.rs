@@ -7,6 +7,7 @@ pub(crate) mod images;
 pub(crate) mod leftovers;
 pub(crate) mod registry;
 pub(crate) mod terminal;
+pub(crate) mod token;
 pub(crate) mod user;
 
 pub(crate) use command::Call;

@@ -1,6 +1,7 @@
 //! Debian's docker-registry on a free port of the loopback address, with a storage folder that tests may tamper with.
 
 use super::command::Call;
+use super::token::TokenServer;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -19,29 +20,54 @@ pub(crate) struct Registry {
     /// `127.0.0.1:PORT`
     pub(crate) address: String,
     password: bool,
+    /// Where tokens come from, of [`Registry::with_tokens`].
+    pub(crate) tokens: Option<TokenServer>,
+}
+
+enum Access {
+    Open,
+    Password,
+    Tokens,
 }
 
 impl Registry {
     pub(crate) fn start() -> Registry {
-        Registry::launch(false)
+        Registry::launch(Access::Open)
     }
 
     /// Basic authentication.
     pub(crate) fn with_password() -> Registry {
-        Registry::launch(true)
+        Registry::launch(Access::Password)
     }
 
-    fn launch(password: bool) -> Registry {
+    /// Bearer tokens from a server of their own, as on Docker Hub: `public/…` may be pulled by anyone.
+    pub(crate) fn with_tokens() -> Registry {
+        Registry::launch(Access::Tokens)
+    }
+
+    fn launch(access: Access) -> Registry {
         let dir = tempfile::Builder::new().prefix("carboy-registry").tempdir().unwrap();
         let storage = dir.path().join("storage");
         let mut config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
             storage.display()
         );
-        if password {
-            let file = dir.path().join("htpasswd");
-            std::fs::write(&file, format!("{USER}:{BCRYPT}\n")).unwrap();
-            config.push_str(&format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display()));
+        let mut tokens = None;
+        match access {
+            Access::Open => {}
+            Access::Password => {
+                let file = dir.path().join("htpasswd");
+                std::fs::write(&file, format!("{USER}:{BCRYPT}\n")).unwrap();
+                config.push_str(&format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display()));
+            }
+            Access::Tokens => {
+                let server = tokens.insert(TokenServer::start(dir.path()));
+                let certificate = server.certificate.display();
+                config.push_str(&format!(
+                    "auth: {{token: {{realm: '{}', service: registry, issuer: carboy-test, rootcertbundle: {certificate}}}}}\n",
+                    server.realm
+                ));
+            }
         }
         std::fs::write(dir.path().join("config.yml"), config).unwrap();
         let mut command = Command::new("docker-registry");
@@ -58,7 +84,7 @@ impl Registry {
         };
         // Its log must be read on, or a full pipe would stop it.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Registry { process, dir, address, password }
+        Registry { process, dir, address, password: !matches!(access, Access::Open), tokens }
     }
 
     /// Pushes an OCI layout of `target/test-images` with skopeo; `options` such as `--format v2s2`. Gives the reference to pull.
