@@ -1,0 +1,130 @@
+//! What `--format` means for a command that lists: a table, a table of chosen columns, JSON lines, or a template per row.
+
+use serde_json::{Map, Value as Json};
+
+use crate::{Env, Error, Template, align};
+
+/// A field of a row and the name its column has in a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// The field, as in `{{.ID}}`.
+    pub field: &'static str,
+    /// The heading, as in `CONTAINER ID`.
+    pub header: &'static str,
+}
+
+/// How to print a list, decided before the list is made: a wrong template costs no work.
+///
+/// ```no_run
+/// use carboy_format::{Column, Env, Listing};
+/// let columns = [Column { field: "ID", header: "CONTAINER ID" }, Column { field: "Names", header: "NAMES" }];
+/// let rows = [serde_json::json!({"ID": "0123456789ab", "Names": "web"})];
+/// let listing = Listing::parse("table {{.Names}}\\t{{.ID}}", "", &columns).unwrap();
+/// assert_eq!(listing.render(&rows, &Env::docker()).unwrap(), "NAMES     CONTAINER ID\nweb       0123456789ab\n");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Listing {
+    template: Template,
+    /// Heading names by field; `None` when no heading is printed.
+    header: Option<Json>,
+}
+
+impl Listing {
+    /// Understands `format`: empty or `table` is `default` (itself of the form `table {{.A}}\t{{.B}}`), `table …` a table of
+    /// the template's columns, `json` one JSON object per row, anything else a template per row. `\t` and `\n` written out
+    /// stand for the characters, as with Docker.
+    ///
+    /// # Errors
+    /// A template that cannot be parsed.
+    pub fn parse(format: &str, default: &str, columns: &[Column]) -> Result<Self, Error> {
+        let format = if matches!(format.trim_matches(' '), "" | "table") { default } else { format };
+        let table = format.strip_prefix("table");
+        let body = match table {
+            Some(body) => body,
+            None if format == "json" => "{{json .}}",
+            None => format,
+        };
+        let body = body.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n");
+        let header = table.is_some().then(|| {
+            columns.iter().map(|c| (c.field.to_owned(), Json::from(c.header))).collect::<Map<String, Json>>().into()
+        });
+        Ok(Listing { template: Template::parse(&body)?, header })
+    }
+
+    /// Whether a heading is printed (then an empty list still prints something).
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.header.is_some()
+    }
+
+    /// The whole text, with a line end after each row.
+    ///
+    /// # Errors
+    /// A row on which the template fails.
+    pub fn render(&self, rows: &[Json], env: &Env<'_>) -> Result<String, Error> {
+        let mut text = match &self.header {
+            Some(header) => self.template.render_header(header) + "\n",
+            None => String::new(),
+        };
+        for row in rows {
+            text.push_str(&self.template.render_with(row, env)?);
+            text.push('\n');
+        }
+        Ok(if self.header.is_some() { align(&text) } else { text })
+    }
+}
+
+/// `{{.Label "com.example.some-key"}}` in a heading: the last part of the label's name.
+pub(crate) fn header_method(name: &str, args: &[Json]) -> Option<Result<Json, String>> {
+    if name != "Label" {
+        return None;
+    }
+    let label = args.first()?.as_str()?;
+    Some(Ok(label.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " ").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const COLUMNS: &[Column] = &[Column { field: "ID", header: "IMAGE ID" }, Column { field: "Size", header: "SIZE" }];
+
+    fn show(format: &str) -> Result<String, Error> {
+        let label =
+            |_: &Json, name: &str, args: &[Json]| (name == "Label").then(|| Ok(json!(format!("<{}>", args[0]))));
+        let env = Env { methods: Some(&label), ..Env::docker() };
+        let rows = [json!({"ID": "0123456789ab", "Size": "7MB"}), json!({"ID": "b", "Size": "1.25GB"})];
+        Listing::parse(format, "table {{.ID}}\t{{.Size}}", COLUMNS)?.render(&rows, &env)
+    }
+
+    #[test]
+    fn formats() {
+        let default = "IMAGE ID       SIZE\n0123456789ab   7MB\nb              1.25GB\n";
+        let cases = [
+            ("", default),
+            ("table", default),
+            ("table {{.Size}}", "SIZE\n7MB\n1.25GB\n"),
+            ("table {{.Size}}\\t{{.ID}}", "SIZE      IMAGE ID\n7MB       0123456789ab\n1.25GB    b\n"),
+            ("table {{lower .Size}}", "SIZE\n7mb\n1.25gb\n"),
+            ("table {{.Size}}\\t{{.Label \"a.b-c\"}}", "SIZE      b c\n7MB       <\"a.b-c\">\n1.25GB    <\"a.b-c\">\n"),
+            ("json", "{\"ID\":\"0123456789ab\",\"Size\":\"7MB\"}\n{\"ID\":\"b\",\"Size\":\"1.25GB\"}\n"),
+            ("{{.ID}}", "0123456789ab\nb\n"),
+            ("{{.ID}}\\t{{.Size}}", "0123456789ab\t7MB\nb\t1.25GB\n"),
+        ];
+        for (format, want) in cases {
+            // The label's dash belongs to its last part.
+            assert_eq!(show(format).unwrap(), want, "{format}");
+        }
+    }
+
+    #[test]
+    fn mistakes() {
+        let missing = show("{{.Nope}}").unwrap_err().to_string();
+        assert_eq!(
+            missing,
+            "template parsing error: template: :1:2: executing \"\" at <.Nope>: map has no entry for key \"Nope\""
+        );
+        assert!(show("{{.ID").is_err());
+    }
+}
