@@ -24,6 +24,7 @@ pub mod pull;
 mod remove;
 mod snapshot;
 mod tar;
+mod tree;
 
 pub use archive::{LoadProgress, LoadSource, Loaded};
 pub use error::{ImageError, LayerError};

@@ -3,7 +3,7 @@
 use super::directory::{self, Name};
 use super::format::{self, BLOCK, CHUNK_INDEX, FIRST_INODE, INODE, SLOT};
 use super::sparse::{self, Chunks, blocks_of};
-use super::tree::{Body, Id, Inode, ROOT, Tree};
+use crate::tree::{Body, Id, Inode, ROOT, Tree};
 use std::collections::HashMap;
 
 /// The place of one inode.

@@ -1,6 +1,6 @@
 //! Our EROFS index of a tar: inodes and names in an image of 512-byte blocks, files' content where it lies in the tar.
 //!
-//! The tar streams by once ([`index_tar`] builds a [`tree::Tree`] in memory), then the index is laid out and written
+//! The tar streams by once ([`index_tar`] builds a [`Tree`] in memory), then the index is laid out and written
 //! ([`Index::write`]). Nothing that came from the layer is copied into the index as file system structure: names, numbers and
 //! attributes are, after they were checked. Format: fs/erofs/erofs_fs.h of Linux 6.12.
 //!
@@ -17,24 +17,23 @@ mod directory;
 mod format;
 mod layout;
 mod sparse;
-mod tree;
 
-pub(crate) use tree::is_kept;
 mod write;
 
 use crate::LayerError;
 use crate::tar::{Reader, TarSummary};
+use crate::tree::Tree;
 use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 
 /// A tar's tree, ready to be written as an index.
-pub(crate) struct Index(tree::Tree);
+pub(crate) struct Index(Tree);
 
 /// Reads a tar to the end of the stream.
 pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), LayerError> {
     let mut reader = Reader::new(tar);
-    let mut tree = tree::Tree::new();
+    let mut tree = Tree::new();
     let mut entries = 0;
     while let Some(entry) = reader.next_entry()? {
         entries += 1;
@@ -43,7 +42,8 @@ pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), La
         }
     }
     reader.drain()?;
-    let summary = TarSummary { entries, size: tree.content_size(), root: tree.root_directory() };
+    let summary =
+        TarSummary { entries, size: tree.content_size(), root: tree.root_directory(), ..TarSummary::default() };
     Ok((Index(tree), summary))
 }
 

@@ -33,6 +33,12 @@ pub(crate) struct LayerRecord {
     pub(crate) entries: u64,
     /// Metadata of the root directory, if the layer has an entry for it.
     pub(crate) root: Option<RootDirectory>,
+    /// Unpacked only: objects whose owner could not be set, because the ID is not mapped.
+    #[serde(default)]
+    pub(crate) unowned: u64,
+    /// Unpacked only: devices that could not be made.
+    #[serde(default)]
+    pub(crate) skipped_devices: u64,
 }
 
 /// Metadata of a root directory.

@@ -130,6 +130,8 @@ fn publish(
         size: outcome.summary.size,
         entries: outcome.summary.entries,
         root: outcome.summary.root,
+        unowned: outcome.summary.unowned,
+        skipped_devices: outcome.summary.skipped_devices,
     };
     write_json(&folder.join(LayerRecord::FILE), &record, Durability::Machine)?;
     snapshotter.publish(work, &folder)?;

@@ -29,4 +29,8 @@ pub(crate) struct TarSummary {
     pub(crate) size: u64,
     /// The root directory, if it has an entry.
     pub(crate) root: Option<RootDirectory>,
+    /// Unpacked only: objects whose owner could not be set, because the ID is not mapped.
+    pub(crate) unowned: u64,
+    /// Unpacked only: devices that could not be made.
+    pub(crate) skipped_devices: u64,
 }

@@ -7,10 +7,10 @@ use crate::tar::{Entry, Kind, Name, Segment, Target, Xattr, join};
 use std::collections::BTreeMap;
 
 /// Index of an inode in [`Tree::inodes`].
-pub(super) type Id = u32;
+pub(crate) type Id = u32;
 
 /// The root's.
-pub(super) const ROOT: Id = 0;
+pub(crate) const ROOT: Id = 0;
 
 /// Memory that one layer's tree may take, about. A million entries take half of it.
 const MEMORY_LIMIT: usize = 512 << 20;
@@ -25,19 +25,19 @@ const S_IFREG: u16 = 0o100_000;
 const S_IFLNK: u16 = 0o120_000;
 
 /// An object.
-pub(super) struct Inode {
+pub(crate) struct Inode {
     /// Type and permissions.
-    pub(super) mode: u16,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: i64,
-    pub(super) mtime_ns: u32,
-    pub(super) xattrs: Box<[Xattr]>,
-    pub(super) body: Body,
+    pub(crate) mode: u16,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: i64,
+    pub(crate) mtime_ns: u32,
+    pub(crate) xattrs: Box<[Xattr]>,
+    pub(crate) body: Body,
 }
 
 /// What it is.
-pub(super) enum Body {
+pub(crate) enum Body {
     Directory(Directory),
     /// Content at this byte of the tar; with segments if sparse.
     File {
@@ -55,55 +55,55 @@ pub(super) enum Body {
 
 /// A directory.
 #[derive(Default)]
-pub(super) struct Directory {
-    pub(super) children: BTreeMap<Box<[u8]>, Id>,
+pub(crate) struct Directory {
+    pub(crate) children: BTreeMap<Box<[u8]>, Id>,
     /// Nothing of lower layers is seen in it.
-    pub(super) opaque: bool,
+    pub(crate) opaque: bool,
     /// No entry has described it.
     implicit: bool,
 }
 
 /// The tree.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     inodes: Vec<Inode>,
     memory: usize,
 }
 
 impl Tree {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Tree { inodes: vec![Inode::implicit_directory()], memory: 0 }
     }
 
-    pub(super) fn inode(&self, id: Id) -> &Inode {
+    pub(crate) fn inode(&self, id: Id) -> &Inode {
         &self.inodes[id as usize]
     }
 
     /// Number of inodes, reachable or not.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.inodes.len()
     }
 
-    /// Adds an entry.
+    /// Adds an entry and answers its inode; `None` if it only marks something, or has no meaning.
     ///
     /// # Errors
     /// Why it cannot be allowed.
-    pub(super) fn add(&mut self, entry: Entry) -> Result<(), String> {
+    pub(crate) fn add(&mut self, entry: Entry) -> Result<Option<Id>, String> {
         self.account(&entry)?;
         match Name::of(&entry.path)? {
-            Name::Ignored => Ok(()),
+            Name::Ignored => Ok(None),
             Name::Opaque(directory) => {
                 let id = self.directory(&directory)?;
                 self.directory_mut(id).opaque = true;
-                Ok(())
+                Ok(None)
             }
-            Name::Whiteout(hidden) => self.add_whiteout(&hidden),
-            Name::Object(components) if components.is_empty() => self.describe_root(entry),
-            Name::Object(components) => self.add_object(&components, entry),
+            Name::Whiteout(hidden) => self.add_whiteout(&hidden).map(|()| None),
+            Name::Object(components) if components.is_empty() => self.describe_root(entry).map(|()| Some(ROOT)),
+            Name::Object(components) => self.add_object(&components, entry).map(Some),
         }
     }
 
     /// Bytes of all files that can be reached, each once.
-    pub(super) fn content_size(&self) -> u64 {
+    pub(crate) fn content_size(&self) -> u64 {
         let mut size = 0u64;
         self.walk(|_, inode| {
             if let Body::File { size: bytes, .. } = inode.body {
@@ -114,7 +114,7 @@ impl Tree {
     }
 
     /// Calls `visit` for each inode that can be reached, once, breadth first: the root first, each directory's children in order.
-    pub(super) fn walk(&self, mut visit: impl FnMut(Id, &Inode)) {
+    pub(crate) fn walk(&self, mut visit: impl FnMut(Id, &Inode)) {
         let mut seen = vec![false; self.inodes.len()];
         let mut queue = std::collections::VecDeque::from([ROOT]);
         seen[ROOT as usize] = true;
@@ -132,7 +132,7 @@ impl Tree {
     }
 
     /// The root's metadata, if an entry described it.
-    pub(super) fn root_directory(&self) -> Option<RootDirectory> {
+    pub(crate) fn root_directory(&self) -> Option<RootDirectory> {
         let root = self.inode(ROOT);
         let implicit = matches!(&root.body, Body::Directory(directory) if directory.implicit);
         (!implicit).then(|| RootDirectory { mode: u32::from(root.mode & 0o7777), uid: root.uid, gid: root.gid })
@@ -171,8 +171,8 @@ impl Tree {
         self.directory_mut(id).implicit = false;
     }
 
-    fn add_object(&mut self, components: &[Vec<u8>], entry: Entry) -> Result<(), String> {
-        let Some((name, parents)) = components.split_last() else { return Ok(()) };
+    fn add_object(&mut self, components: &[Vec<u8>], entry: Entry) -> Result<Id, String> {
+        let Some((name, parents)) = components.split_last() else { return Ok(ROOT) };
         let id = match entry.kind {
             Kind::HardLink => Some(self.hard_link(&entry.link, components)?),
             _ => None,
@@ -189,7 +189,7 @@ impl Tree {
         {
             let described = Inode::of(entry)?;
             self.describe(known, described);
-            return Ok(());
+            return Ok(known);
         }
         let id = match id {
             Some(id) => id,
@@ -199,7 +199,7 @@ impl Tree {
             directory.opaque = hides;
         }
         self.directory_mut(parent).children.insert(name.as_slice().into(), id);
-        Ok(())
+        Ok(id)
     }
 
     /// What a hard link's target means: another name in this layer, of anything but a directory.
@@ -317,7 +317,7 @@ impl Inode {
     }
 
     /// EROFS_FT_*.
-    pub(super) fn file_type(&self) -> u8 {
+    pub(crate) fn file_type(&self) -> u8 {
         match self.mode & 0o170_000 {
             S_IFREG => 1,
             S_IFDIR => 2,
@@ -339,7 +339,7 @@ fn device(major: u32, minor: u32) -> Result<u32, String> {
 
 /// Which attributes of a layer are kept: not overlayfs's own, which a layer could use to see or redirect what is not its own, not
 /// SELinux labels, which are the host's to give, and not what Linux would not take either.
-pub(crate) fn is_kept(name: &[u8], value: &[u8]) -> bool {
+fn is_kept(name: &[u8], value: &[u8]) -> bool {
     let ours = [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix));
     let fits = name.len() <= 255 && value.len() <= 65535 && !name.contains(&0);
     !ours && fits && name != b"security.selinux"

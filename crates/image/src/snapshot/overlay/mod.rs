@@ -1,4 +1,14 @@
-//! The directory snapshotter: layers as directory trees.
+//! The directory snapshotter: layers as directory trees, where EROFS cannot be mounted.
+//!
+//! ```text
+//! layers/<hex>/fs       the layer's tree, with overlayfs's marks: character device 0:0, and the attribute overlay.opaque
+//! ```
+//!
+//! Rootless, the process runs inside a user namespace as its root. IDs that are not mapped there cannot be given to files; such
+//! files keep the owner that unpacks, lose their set-ID bits, and are counted in the layer's record.
+
+mod place;
+mod unpack;
 
 use super::{Snapshotter, SnapshotterKind};
 use crate::tar::TarSummary;
@@ -6,21 +16,23 @@ use crate::{ImageError, LayerError};
 use carboy_oci::Digest;
 use carboy_state::file::FileError;
 use carboy_store::Store;
+use std::fs::File;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 const TREE: &str = "fs";
 
 pub(super) struct Overlay {
-    userxattr: bool,
+    /// Whether this is root of the whole machine.
+    privileged: bool,
 }
 
 impl Overlay {
-    /// With the marks that overlayfs can use here: `trusted.` attributes need privilege over the whole machine.
+    /// For who runs this: `trusted.` attributes, and any owner, need privilege over the whole machine.
     pub(super) fn here() -> Self {
         let whole = std::fs::read_to_string("/proc/self/uid_map")
-            .is_ok_and(|map| map.split_ascii_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]);
-        Overlay { userxattr: !(whole && rustix::process::geteuid().is_root()) }
+            .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]));
+        Overlay { privileged: whole && rustix::process::geteuid().is_root() }
     }
 }
 
@@ -33,8 +45,8 @@ impl Snapshotter for Overlay {
         rustix::fs::access(layer_dir.join(TREE), rustix::fs::Access::EXISTS).is_ok()
     }
 
-    fn unpack(&self, _tar: &mut dyn BufRead, _work: &Path) -> Result<TarSummary, LayerError> {
-        Err(LayerError::Internal)
+    fn unpack(&self, tar: &mut dyn BufRead, work: &Path) -> Result<TarSummary, LayerError> {
+        unpack::unpack(tar, work, TREE, self.privileged)
     }
 
     fn tar_in(&self, _work: &Path) -> Option<PathBuf> {
@@ -42,7 +54,8 @@ impl Snapshotter for Overlay {
     }
 
     fn sync(&self, work: &Path) -> Result<(), LayerError> {
-        let synced = std::fs::File::open(work).and_then(|folder| rustix::fs::syncfs(folder).map_err(Into::into));
+        // One sync of the file system is quicker than one for each of thousands of files.
+        let synced = File::open(work).and_then(|folder| rustix::fs::syncfs(folder).map_err(Into::into));
         Ok(synced.map_err(FileError::at("sync the file system of", work))?)
     }
 
@@ -64,6 +77,6 @@ impl Snapshotter for Overlay {
     }
 
     fn userxattr(&self) -> bool {
-        self.userxattr
+        !self.privileged
     }
 }
