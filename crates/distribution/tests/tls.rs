@@ -1,0 +1,64 @@
+//! TLS: certificates that nobody vouches for, and what `tls_verify` changes.
+
+mod common;
+
+use carboy_distribution::{Client, ErrorKind, Settings, Target};
+use common::*;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+/// Answers every TLS request with a manifest. The certificate is for 127.0.0.1, signed by itself; its key is public, being in the sources.
+fn tls_server() -> SocketAddr {
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("data/test-cert.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("data/test-key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let session = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut tls = rustls::StreamOwned::new(session, stream);
+            let mut seen = Vec::new();
+            let mut byte = [0];
+            while !seen.ends_with(b"\r\n\r\n") && matches!(tls.read(&mut byte), Ok(1)) {
+                seen.push(byte[0]);
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", MANIFEST.len());
+            let _ = tls.write_all(head.as_bytes()).and_then(|()| tls.write_all(MANIFEST.as_bytes()));
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    });
+    address
+}
+
+fn fetch(address: SocketAddr, tls_verify: bool) -> Result<(), carboy_distribution::Error> {
+    let reference = format!("{address}/x").parse().unwrap();
+    let client = Client::new(Settings { tls_verify, ..Settings::default() });
+    client.repository(&reference).manifest(&Target::of(&reference)).map(|_| ())
+}
+
+#[test]
+fn an_unknown_certificate_is_refused_and_not_replaced_by_plain_http() {
+    let error = fetch(tls_server(), true).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "{}", chain(&error));
+    let text = chain(&error);
+    assert!(text.starts_with("TLS with 127.0.0.1:") && text.contains("certificate"), "{text}");
+}
+
+#[test]
+fn an_unknown_certificate_is_taken_when_asked_for() {
+    fetch(tls_server(), false).unwrap();
+}
+
+#[test]
+fn without_verification_plain_http_is_taken_too() {
+    let server = Server::start(|_| body(MANIFEST));
+    fetch(server.address, false).unwrap();
+    fetch(server.address, true).unwrap();
+}
