@@ -87,7 +87,7 @@ struct Sandbox {
 impl Sandbox {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let open = Images::open(&dir.path().join("root"), &dir.path().join("run"), SnapshotterChoice::Overlay);
+        let open = Images::open(&dir.path().join("root"), &dir.path().join("run"), SnapshotterChoice::Auto);
         Sandbox { images: open.unwrap(), dir }
     }
 
@@ -155,7 +155,12 @@ fn a_layer_that_is_truncated_or_too_long() {
     }
     let cut = layer.clone();
     let server = shelf.serve_but(move |path, _| {
-        (path == name).then(|| Reply::Cut { status: 200, headers: Vec::new(), length: cut.len(), sent: cut[..900].to_vec() })
+        (path == name).then(|| Reply::Cut {
+            status: 200,
+            headers: Vec::new(),
+            length: cut.len(),
+            sent: cut[..900].to_vec(),
+        })
     });
     let error = Sandbox::new().fails(&server);
     assert_eq!(error.kind(), PullErrorKind::Unavailable, "{}", chain(&error));
@@ -166,7 +171,8 @@ fn a_diff_id_that_is_not_the_layers() {
     let layer = tar("a", &[1; 5000]);
     let mut shelf = Shelf::default();
     let other = digest(b"other");
-    let config = format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{other}"]}}}}"#);
+    let config =
+        format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{other}"]}}}}"#);
     shelf.image_with(&config, &[&layer]);
     let error = Sandbox::new().fails(&shelf.serve());
     assert_eq!(error.kind(), PullErrorKind::BadContent);
@@ -176,7 +182,10 @@ fn a_diff_id_that_is_not_the_layers() {
 #[test]
 fn more_diff_ids_than_layers() {
     let mut shelf = Shelf::default();
-    let config = format!(r#"{{"os":"linux","architecture":"amd64","rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#, digest(b""));
+    let config = format!(
+        r#"{{"os":"linux","architecture":"amd64","rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+        digest(b"")
+    );
     shelf.image_with(&config, &[]);
     let error = Sandbox::new().fails(&shelf.serve());
     assert!(error.to_string().contains("0 layers, its configuration names 1"), "{error}");
@@ -210,7 +219,11 @@ fn a_missing_layer_ends_the_others() {
     shelf.0.remove(&names[0]);
     let stalled = names[1].clone();
     let server = shelf.serve_but(move |name, _| {
-        (name == stalled).then(|| Reply::Stall { length: 401_920, sent: vec![1; 1000], pause: std::time::Duration::from_secs(30) })
+        (name == stalled).then(|| Reply::Stall {
+            length: 401_920,
+            sent: vec![1; 1000],
+            pause: std::time::Duration::from_secs(30),
+        })
     });
     let begun = std::time::Instant::now();
     let error = Sandbox::new().fails(&server);

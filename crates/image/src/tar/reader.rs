@@ -266,8 +266,14 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_content(&mut self) -> Result<(), LayerError> {
-        self.left += std::mem::take(&mut self.padding);
-        self.content(|_| Ok(()))
+        self.content(|_| Ok(()))?;
+        // Some writers (umoci's `insert`) leave out the padding after the last entry; Go's reader, and so Docker, takes that.
+        self.left = std::mem::take(&mut self.padding);
+        match self.content(|_| Ok(())) {
+            Err(LayerError::Truncated(_)) => self.left = 0,
+            other => other?,
+        }
+        Ok(())
     }
 
     fn read_exact(&mut self, mut target: &mut [u8]) -> Result<(), LayerError> {
