@@ -111,8 +111,12 @@ fn publish(
         snapshotter.sync(work)?;
         synced.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(LayerError::Internal)))
     })?;
-    if let Some(tar) = kept_tar {
-        std::fs::hard_link(&tar, &blob).map_err(FileError::at("link", &blob))?;
+    match kept_tar {
+        Some(tar) if outcome.tar_size % 512 == 0 => {
+            std::fs::hard_link(&tar, &blob).map_err(FileError::at("link", &blob))?;
+        }
+        Some(tar) => copy_start(&tar, &blob, outcome.tar_size).map_err(FileError::at("copy to", &blob))?,
+        None => {}
     }
     store.publish_blob(&blob, &layer.blob.digest)?;
     store.sync_blobs(layer.blob.digest.algorithm())?;
@@ -137,6 +141,13 @@ fn publish(
     snapshotter.publish(work, &folder)?;
     sync_folder(&folder)?;
     Ok(sync_folder(&store.root().join("layers"))?)
+}
+
+/// A tar that was padded is not the blob any more; the blob is its first `length` bytes.
+fn copy_start(tar: &Path, blob: &Path, length: u64) -> io::Result<()> {
+    let mut target = File::options().write(true).create_new(true).open(blob)?;
+    io::copy(&mut File::open(tar)?.take(length), &mut target)?;
+    target.sync_data()
 }
 
 fn spawn<'scope, T: Send + 'scope>(
@@ -260,6 +271,15 @@ impl Copy {
             let length = NonZeroU64::new(self.written - self.begun);
             let _ = rustix::fs::fadvise(&self.file, self.begun, length, Advice::DontNeed);
             self.begun = self.written;
+        }
+        Ok(())
+    }
+
+    /// Fills the last block of 512 bytes. A tar need not end with a whole one, but the kernel reads no part of a block (EIO).
+    pub(crate) fn pad(&mut self) -> Result<(), LayerError> {
+        let whole = self.written.next_multiple_of(512);
+        if whole != self.written {
+            self.file.set_len(whole).map_err(FileError::at("extend", &self.path))?;
         }
         Ok(())
     }

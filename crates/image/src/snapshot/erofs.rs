@@ -1,7 +1,7 @@
 //! The EROFS snapshotter: the tar as it came, an index that is written here, and one shared mount of the two for each layer.
 //!
 //! ```text
-//! layers/<hex>/tar      the uncompressed layer, byte for byte
+//! layers/<hex>/tar      the uncompressed layer, byte for byte (a last block that is not whole is filled with zeros)
 //! layers/<hex>/erofs    the index: inodes and names; files' content is in the tar, as an extra device
 //! <runroot>/layers/<hex>    where it is mounted
 //! ```
@@ -51,6 +51,7 @@ impl Snapshotter for Erofs {
             return Err(e);
         }
         let (index, summary) = indexed?;
+        tee.copy.pad()?;
         index.write(tee.copy.file(), &work.join(INDEX))?;
         Ok(summary)
     }
