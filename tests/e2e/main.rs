@@ -8,6 +8,7 @@
 
 mod common;
 
+mod crash;
 mod errors;
 mod hello;
 mod lane;
