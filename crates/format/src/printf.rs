@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::exec::MAX_VALUE;
 use crate::number::{general, scientific};
 use crate::print::{plain, write_plain};
-use crate::quote::{quote, quote_char};
+use crate::quote::{quote, quote_ascii, quote_char};
 use crate::value::type_name;
 
 /// Go's limit on widths and precisions.
@@ -221,6 +221,7 @@ fn string(out: &mut String, text: &str, verb: char, flags: &Flags) {
         'q' if flags.sharp && !cut.contains('`') && cut.chars().all(|c| c == '\t' || !c.is_control()) => {
             format!("`{cut}`")
         }
+        'q' if flags.plus => quote_ascii(&cut),
         'q' => quote(&cut),
         'x' | 'X' => hex(cut.as_bytes(), verb == 'X', flags),
         _ => cut,
@@ -267,7 +268,8 @@ fn integer(out: &mut String, value: i128, verb: char, flags: &Flags) -> bool {
             let c = u32::try_from(value).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
             let text = match verb {
                 'c' => c.to_string(),
-                'q' => quote_char(c),
+                'q' => quote_char(c, flags.plus),
+                _ if value < 0 => format!("U+{:X}", (value as i64) as u64),
                 _ if flags.sharp && crate::quote::printable(c) => format!("U+{size:04X} '{c}'"),
                 _ => format!("U+{size:04X}"),
             };

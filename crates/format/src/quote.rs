@@ -4,15 +4,20 @@ use std::fmt::Write as _;
 
 /// `text` as a double-quoted Go string literal.
 pub(crate) fn quote(text: &str) -> String {
-    quote_with(text, '"')
+    quote_with(text, '"', false)
 }
 
-/// `c` as a single-quoted Go character literal.
-pub(crate) fn quote_char(c: char) -> String {
-    quote_with(c.encode_utf8(&mut [0; 4]), '\'')
+/// [`quote`] with everything beyond ASCII escaped (`%+q`).
+pub(crate) fn quote_ascii(text: &str) -> String {
+    quote_with(text, '"', true)
 }
 
-fn quote_with(text: &str, mark: char) -> String {
+/// `c` as a single-quoted Go character literal, with `ascii` escaped when it is beyond ASCII.
+pub(crate) fn quote_char(c: char, ascii: bool) -> String {
+    quote_with(c.encode_utf8(&mut [0; 4]), '\'', ascii)
+}
+
+fn quote_with(text: &str, mark: char, ascii: bool) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push(mark);
     for c in text.chars() {
@@ -28,7 +33,7 @@ fn quote_with(text: &str, mark: char) -> String {
             c if (c as u32) < 0x20 || c == '\u{7f}' => {
                 let _ = write!(out, "\\x{:02x}", c as u32);
             }
-            c if printable(c) => out.push(c),
+            c if printable(c) && (!ascii || c.is_ascii()) => out.push(c),
             c if (c as u32) < 0x1_0000 => {
                 let _ = write!(out, "\\u{:04x}", c as u32);
             }
