@@ -5,11 +5,12 @@ use crate::runtime;
 use crate::serve::{Ended, Serve};
 use crate::step::{RUNTIME_LOG, Step};
 use crate::{detach, rootfs};
-use carboy_state::file::{Durability, write_json};
+use carboy_state::file::{Durability, sync_folder, write_json};
 use carboy_state::tree::remove_tree;
 use carboy_wire::monitor::Exit;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, unlinkat};
 use rustix::io::Errno;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ pub(crate) fn after_program(serve: &mut Serve, ended: Ended, cleanup: &Cleanup) 
         at_ns: crate::serve::now_ns(),
     };
     serve.oom = Default::default();
-    for step in &cleanup.steps {
+    for step in cleanup.steps.iter().filter(|step| !matches!(step, Step::SyncExit(_))) {
         let result = cleanup.execute(step, Some(&exit));
         note(&mut exit, result);
         if matches!(step, Step::DeleteContainer(_)) {
@@ -51,6 +52,12 @@ pub(crate) fn after_program(serve: &mut Serve, ended: Ended, cleanup: &Cleanup) 
         }
     }
     exit
+}
+
+/// What is left to do once everybody has been told.
+pub(crate) fn after_all(cleanup: &Cleanup) -> Result<(), Error> {
+    let mut steps = cleanup.steps.iter().filter(|step| matches!(step, Step::SyncExit(_)));
+    steps.try_for_each(|step| cleanup.execute(step, None))
 }
 
 /// Undoes a start that failed; `delete` if the runtime may have made something.
@@ -67,6 +74,7 @@ pub(crate) fn after_failure(error: &Error, cleanup: &Cleanup, delete: bool, unmo
         match step {
             Step::DeleteContainer(_) if !delete => continue,
             Step::UnmountRoot(_) if !unmount => continue,
+            Step::SyncExit(_) => continue,
             _ => {}
         }
         if let Err(e) = cleanup.execute(step, Some(&exit)) {
@@ -90,7 +98,8 @@ impl Cleanup {
             Step::DeleteContainer(args) => self.delete_container(args),
             Step::UnmountRoot(path) => rootfs::unmount_root(path),
             Step::RemoveRunFiles(paths) => paths.iter().try_for_each(|path| remove_file_or_folder(path)),
-            Step::WriteExit(path) => exit.map_or(Ok(()), |exit| Ok(write_json(path, exit, Durability::Machine)?)),
+            Step::WriteExit(path) => exit.map_or(Ok(()), |exit| Ok(write_json(path, exit, Durability::Process)?)),
+            Step::SyncExit(path) => sync_if_there(path),
             Step::RemoveTree(path) => Ok(remove_tree(path)?),
             other => Err(Error::Invalid(format!("not a step of the cleanup: {other:?}"))),
         }
@@ -106,6 +115,16 @@ impl Cleanup {
         }
         Err(runtime::failure("delete", &self.runtime, status, &self.run_dir.join(RUNTIME_LOG), b""))
     }
+}
+
+/// The container may have been removed or started anew meanwhile, and then there is nothing to sync.
+fn sync_if_there(path: &Path) -> Result<(), Error> {
+    match File::open(path) {
+        Ok(file) => file.sync_all().map_err(Error::io(format!("sync {}", path.display())))?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io(format!("open {}", path.display()))(e)),
+    }
+    Ok(path.parent().map_or(Ok(()), sync_folder)?)
 }
 
 /// A file, or a folder that is empty; no error if there is none.

@@ -112,7 +112,9 @@ impl Overlay<'_> {
         if self.userxattr {
             fsconfig_set_flag(&fs, "userxattr").map_err(|e| explained(&fs, "overlay: set userxattr", e))?;
         }
-        fsconfig_create(&fs).map_err(|e| explained(&fs, &format!("make the overlay for {}", target.display()), e))?;
+        fsconfig_create(&fs).map_err(|e| {
+            explained(&fs, &format!("make the overlay with upper directory {}", self.upper.display()), e)
+        })?;
         let tree = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
             .map_err(|e| explained(&fs, "fsmount overlay", e))?;
         attach(tree.as_fd(), target).map(Some)

@@ -94,6 +94,7 @@ fn serve_to_the_end(mut serve: Serve, lock: Lock, cleanup: &Cleanup) -> Result<E
     serve.broadcast(attach::EXIT, &text);
     // The container has ended, however long a client takes to read what it wrote.
     drop(lock);
+    finish::after_all(cleanup)?;
     serve.linger()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -101,15 +102,21 @@ fn serve_to_the_end(mut serve: Serve, lock: Lock, cleanup: &Cleanup) -> Result<E
 fn give_up(start: &mut Start, error: &Error, cleanup: &Cleanup) {
     start.stop_runtime();
     // Without the lock, everything there is another monitor's.
-    let failures = match start.lock {
+    let lock = start.lock.take();
+    let failures = match lock {
         Some(_) => finish::after_failure(error, cleanup, start.runtime_called, start.root_mounted),
         None => Vec::new(),
     };
-    start.lock = None;
+    let held = lock.is_some();
+    drop(lock);
     if let Some(socket) = start.attach.take() {
         Client::new(socket, true).discard_input();
     }
     report(start.status.take(), &failed(error, &failures));
+    if held {
+        // The record is there already; that it could not be synced concerns nobody who is still listening.
+        let _ = finish::after_all(cleanup);
+    }
 }
 
 fn failed(error: &Error, cleanup_failures: &[String]) -> StartReport {

@@ -47,6 +47,8 @@ pub(crate) enum Step {
     RemoveRunFiles(Vec<PathBuf>),
     /// Put the exit on record.
     WriteExit(PathBuf),
+    /// Make that record outlast the machine, once everybody has been told.
+    SyncExit(PathBuf),
     /// Remove a whole tree.
     RemoveTree(PathBuf),
 }
@@ -106,10 +108,16 @@ fn finish(config: &MonitorConfig) -> Vec<Step> {
     }
     steps.push(Step::RemoveRunFiles(files.into_iter().map(in_run_dir).collect()));
     // What is about to be removed need not be written, and above all not be synced.
-    if !config.remove_on_exit.iter().any(|path| config.container_dir.starts_with(path)) {
-        steps.push(Step::WriteExit(config.container_dir.join(file::EXIT)));
+    let record_stays = !config.remove_on_exit.iter().any(|path| config.container_dir.starts_with(path));
+    let record = config.container_dir.join(file::EXIT);
+    if record_stays {
+        steps.push(Step::WriteExit(record.clone()));
     }
     steps.extend(config.remove_on_exit.iter().cloned().map(Step::RemoveTree));
+    // A sync may take a tenth of a second on a busy disk, for which nobody has to wait.
+    if record_stays {
+        steps.push(Step::SyncExit(record));
+    }
     steps
 }
 
@@ -198,9 +206,11 @@ impl Step {
             }
             Step::UserNamespace(_) | Step::MountRoot { .. } | Step::UnmountRoot(_) => self.root_words(),
             Step::SpawnRuntime(_) | Step::AwaitRuntime(_) | Step::DeleteContainer(_) => self.runtime_words(),
-            Step::WriteStarted(_) | Step::RemoveRunFiles(_) | Step::WriteExit(_) | Step::RemoveTree(_) => {
-                self.record_words()
-            }
+            Step::WriteStarted(_)
+            | Step::RemoveRunFiles(_)
+            | Step::WriteExit(_)
+            | Step::SyncExit(_)
+            | Step::RemoveTree(_) => self.record_words(),
         }
     }
 
@@ -306,8 +316,14 @@ impl Step {
             ),
             Step::WriteExit(path) => (
                 "record exit".into(),
-                vec![format!("write({path:?})"), "fsync()".into(), "rename()".into()],
-                "the exit code outlasts the machine",
+                vec![format!("write({path:?})"), "rename()".into()],
+                "the exit code outlasts the monitor",
+                "container_dir",
+            ),
+            Step::SyncExit(path) => (
+                "sync exit".into(),
+                vec!["send EXIT, release the lock".into(), format!("fsync({path:?})"), "fsync(its folder)".into()],
+                "the exit code outlasts the machine, too",
                 "container_dir",
             ),
             Step::RemoveTree(path) => (
