@@ -1,7 +1,18 @@
-//! Loading images from archives: docker-archive and oci-archive, compressed or not.
+//! Loading images from archives: docker-archive (`docker save`, `podman save`) and oci-archive, compressed or not, from a file or a
+//! stream, and OCI layout directories.
+//!
+//! An archive is read by the names of its members, in whatever order they are needed: a stream and a compressed file are first copied
+//! to the store's `ingest/`. Every digest that an archive names is checked; it is trusted no more than a registry.
+
+mod docker;
+mod layers;
+mod members;
+mod oci;
 
 use crate::{Image, ImageError, Images};
+use carboy_oci::image::Manifest;
 use carboy_oci::{Digest, Reference};
+use members::Members;
 use std::io::Read;
 use std::path::Path;
 
@@ -13,7 +24,7 @@ pub enum LoadSource<'a> {
     Stream(&'a mut dyn Read),
 }
 
-/// Told how far a layer is: its diff ID or blob digest, bytes read, bytes in all.
+/// Told how far a layer is: its blob's digest, bytes read, bytes in all. Called from several threads.
 pub type LoadProgress<'a> = &'a (dyn Fn(&Digest, u64, u64) + Sync);
 
 /// An image that was loaded, and the names that it got by that.
@@ -25,10 +36,44 @@ pub struct Loaded {
     pub names: Vec<Reference>,
 }
 
+/// An image of an archive, before its layers are taken in.
+struct Found {
+    names: Vec<Reference>,
+    media_type: String,
+    manifest: Vec<u8>,
+    parsed: Manifest,
+    config: Vec<u8>,
+    /// The members that hold the layers, in the manifest's order.
+    layers: Vec<String>,
+}
+
 impl Images {
     /// Loads every image of an archive.
+    ///
+    /// # Errors
+    /// If the archive cannot be read, is of no known kind, or an image in it is damaged. Images before that one stay loaded.
     pub fn load(&self, source: LoadSource<'_>, progress: LoadProgress<'_>) -> Result<Vec<Loaded>, ImageError> {
-        let _ = (source, progress);
-        Err(ImageError::Inconsistent("loading archives is not written yet".to_owned()))
+        let members = Members::open(&self.store, source)?;
+        let found = if members.has("index.json") && members.has("oci-layout") {
+            oci::find(&members)?
+        } else if members.has("manifest.json") {
+            docker::find(&members)?
+        } else {
+            return Err(ImageError::Inconsistent(
+                "not an image archive: it has neither manifest.json (docker-archive) nor index.json with oci-layout (oci-archive)"
+                    .to_owned(),
+            ));
+        };
+        if found.is_empty() {
+            return Err(ImageError::Inconsistent("the archive holds no image for this platform".to_owned()));
+        }
+        found.into_iter().map(|found| self.load_found(&members, found, progress)).collect()
+    }
+
+    fn load_found(&self, members: &Members, found: Found, progress: LoadProgress<'_>) -> Result<Loaded, ImageError> {
+        let intake = self.intake()?;
+        layers::take_in(&intake, members, &found, progress)?;
+        let image = intake.finish(&found.names, &found.media_type, &found.manifest, &found.config)?;
+        Ok(Loaded { image, names: found.names })
     }
 }

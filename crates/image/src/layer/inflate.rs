@@ -33,7 +33,7 @@ impl Format {
     }
 
     /// Undoes it.
-    pub(crate) fn reader<'a>(self, input: impl BufRead + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    pub(crate) fn reader<'a>(self, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Format::Plain => Box::new(input),
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),

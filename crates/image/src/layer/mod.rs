@@ -4,6 +4,7 @@ mod buffers;
 mod inflate;
 mod pipeline;
 
+pub(crate) use inflate::Format;
 pub(crate) use pipeline::Copy;
 
 use crate::{Images, LayerError};

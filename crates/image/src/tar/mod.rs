@@ -14,7 +14,7 @@ mod reader;
 mod sparse;
 
 pub(crate) use entry::{Entry, Kind, Xattr};
-pub(crate) use name::{Name, Target, join};
+pub(crate) use name::{Name, Target, components, join};
 pub(crate) use reader::Reader;
 pub(crate) use sparse::Segment;
 

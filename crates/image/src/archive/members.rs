@@ -1,0 +1,188 @@
+//! The members of an archive, by name.
+
+use super::LoadSource;
+use crate::layer::Format;
+use crate::tar::{Kind, Reader, components, join};
+use crate::{ImageError, LayerError};
+use carboy_state::file::FileError;
+use carboy_store::{Hasher, Ingest, Store};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Documents are read into memory; larger ones are not documents.
+const DOCUMENT_LIMIT: u64 = 32 << 20;
+/// More members than any archive of images has.
+const MEMBER_LIMIT: usize = 1 << 17;
+/// Links to links that are followed.
+const LINK_LIMIT: usize = 8;
+
+/// The members of an archive or a directory.
+pub(super) struct Members {
+    /// For messages.
+    name: String,
+    place: Place,
+}
+
+enum Place {
+    Tar { file: File, members: HashMap<String, Member>, _spool: Option<Ingest> },
+    Directory(PathBuf),
+}
+
+enum Member {
+    /// Content at this byte, with this size.
+    Content(u64, u64),
+    /// Another member. Old `docker save` wrote links for layers that occur twice.
+    Link(String),
+}
+
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+impl Members {
+    /// Opens an archive and finds its members.
+    pub(super) fn open(store: &Store, source: LoadSource<'_>) -> Result<Self, ImageError> {
+        let (name, file, spool) = match source {
+            LoadSource::Path(path) => {
+                let name = path.display().to_string();
+                let mut file = File::open(path).map_err(FileError::at("open", path))?;
+                let meta = file.metadata().map_err(FileError::at("stat", path))?;
+                if meta.is_dir() {
+                    return Ok(Members { name, place: Place::Directory(path.to_owned()) });
+                }
+                if meta.is_file() && format_of(&mut file, path)? == Format::Plain {
+                    (name, file, None)
+                } else {
+                    let (file, spool) = spool(store, &mut file, &name)?;
+                    (name, file, Some(spool))
+                }
+            }
+            LoadSource::Stream(stream) => {
+                let name = "from a stream".to_owned();
+                let (file, spool) = spool(store, stream, &name)?;
+                (name, file, Some(spool))
+            }
+        };
+        let members = scan(&file).map_err(|e| ImageError::invalid(format!("archive {name}"), e))?;
+        Ok(Members { name, place: Place::Tar { file, members, _spool: spool } })
+    }
+
+    /// Whether there is such a member.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.open_member(name).is_ok()
+    }
+
+    /// Opens a member: its content and its size in bytes.
+    pub(super) fn open_member(&self, name: &str) -> Result<(Box<dyn Read + Send + '_>, u64), ImageError> {
+        let missing = || ImageError::Inconsistent(format!("{} has no member {name:?}", self.name));
+        let parts = components(name.as_bytes()).map_err(|_| missing())?;
+        match &self.place {
+            Place::Directory(folder) => {
+                let path = folder.join(join(&parts));
+                let file = File::open(&path).map_err(FileError::at("open", &path))?;
+                let meta = file.metadata().map_err(FileError::at("stat", &path))?;
+                if meta.is_file() { Ok((Box::new(file), meta.len())) } else { Err(missing()) }
+            }
+            Place::Tar { file, members, .. } => {
+                let mut key = join(&parts);
+                for _ in 0..LINK_LIMIT {
+                    match members.get(&key) {
+                        Some(&Member::Content(at, size)) => {
+                            return Ok((Box::new(Range { file, at, left: size }), size));
+                        }
+                        Some(Member::Link(target)) => key.clone_from(target),
+                        None => break,
+                    }
+                }
+                Err(missing())
+            }
+        }
+    }
+
+    /// Reads a document.
+    pub(super) fn document(&self, name: &str) -> Result<Vec<u8>, ImageError> {
+        let (reader, size) = self.open_member(name)?;
+        if size > DOCUMENT_LIMIT {
+            return Err(ImageError::Inconsistent(format!("{name} in {} is larger than 32 MiB", self.name)));
+        }
+        let mut bytes = Vec::new();
+        let read = reader.take(DOCUMENT_LIMIT).read_to_end(&mut bytes);
+        read.map_err(|e| ImageError::invalid(format!("{name} in {}", self.name), e))?;
+        Ok(bytes)
+    }
+}
+
+fn format_of(file: &mut File, path: &Path) -> Result<Format, ImageError> {
+    let mut magic = Vec::new();
+    file.take(4).read_to_end(&mut magic).map_err(FileError::at("read", path))?;
+    file.seek(SeekFrom::Start(0)).map_err(FileError::at("seek in", path))?;
+    Ok(Format::of(&magic))
+}
+
+/// Copies a stream, uncompressed, to a file of the store's that goes with the answered claim.
+fn spool(store: &Store, stream: &mut dyn Read, name: &str) -> Result<(File, Ingest), ImageError> {
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let ingest = store.ingest(&Hasher::digest_of(format!("archive {} {serial}", std::process::id()).as_bytes()))?;
+    let path = ingest.folder().join("archive");
+    let file = File::options().read(true).write(true).create_new(true).open(&path);
+    let mut file = file.map_err(FileError::at("create", &path))?;
+    let unreadable = |e| ImageError::invalid(format!("archive {name}"), e);
+    let mut magic = Vec::new();
+    stream.take(4).read_to_end(&mut magic).map_err(unreadable)?;
+    let format = Format::of(&magic);
+    let mut input = BufReader::with_capacity(256 << 10, io::Cursor::new(magic).chain(stream));
+    let mut reader = format.reader(&mut input).map_err(unreadable)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        // Apart, so that a full disk is not taken for a bad archive.
+        let count = reader.read(&mut buffer).map_err(unreadable)?;
+        if count == 0 {
+            break;
+        }
+        file.write_all(&buffer[..count]).map_err(FileError::at("write", &path))?;
+    }
+    Ok((file, ingest))
+}
+
+fn scan(file: &File) -> Result<HashMap<String, Member>, LayerError> {
+    let size = file.metadata().map_err(LayerError::Read)?.len();
+    let mut input = BufReader::with_capacity(256 << 10, Range { file, at: 0, left: size });
+    let mut reader = Reader::new(&mut input);
+    let mut members = HashMap::new();
+    while let Some(entry) = reader.next_entry()? {
+        let Ok(name) = components(&entry.path) else { continue };
+        let member = match entry.kind {
+            Kind::File if entry.sparse.is_none() => Member::Content(entry.offset, entry.size),
+            Kind::HardLink => Member::Link(join(&components(&entry.link).unwrap_or_default())),
+            Kind::Symlink => {
+                let folder = name.split_last().map(|(_, folder)| folder.join(&b'/')).unwrap_or_default();
+                Member::Link(join(&components(&[&folder[..], b"/", &entry.link].concat()).unwrap_or_default()))
+            }
+            _ => continue,
+        };
+        members.insert(join(&name), member);
+        if members.len() > MEMBER_LIMIT {
+            return Err(LayerError::Limit { what: "members", limit: MEMBER_LIMIT as u64 });
+        }
+    }
+    Ok(members)
+}
+
+/// A part of a file; several may be read at once.
+struct Range<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Range<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let count = target.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.file.read_at(&mut target[..count], self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
