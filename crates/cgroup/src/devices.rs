@@ -33,6 +33,16 @@ pub struct Rule {
     access: u8,
 }
 
+impl Rule {
+    fn overlaps(&self, other: &Rule) -> bool {
+        let meet = |a: Option<u32>, b: Option<u32>| a.is_none() || b.is_none() || a == b;
+        self.kind == other.kind
+            && meet(self.major, other.major)
+            && meet(self.minor, other.minor)
+            && self.access & other.access != 0
+    }
+}
+
 /// What is to happen to any device: the last rule that matches decides, otherwise the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevicePolicy {
@@ -99,18 +109,18 @@ impl DevicePolicy {
         Ok(policy)
     }
 
-    /// Drops rules that change nothing: what only repeats the default before any exception, and exact repetitions.
+    /// Drops rules that change nothing: those that repeat the default or an earlier rule, unless something in between says
+    /// the opposite about some of the same devices.
     fn prune(&mut self) {
         let default = self.default_allow;
         let mut kept: Vec<Rule> = Vec::with_capacity(self.rules.len());
         for rule in self.rules.drain(..) {
-            let exceptions = kept.iter().any(|other| other.allow != default);
-            let repeated = kept.iter().rposition(|other| *other == rule);
-            let contradicted = repeated.is_some_and(|at| kept[at..].iter().any(|other| other.allow != rule.allow));
-            if (rule.allow == default && !exceptions) || (repeated.is_some() && !contradicted) {
-                continue;
+            let said = kept.iter().rposition(|other| *other == rule);
+            let since = &kept[said.unwrap_or(0)..];
+            let opposed = since.iter().any(|other| other.allow != rule.allow && other.overlaps(&rule));
+            if opposed || (said.is_none() && rule.allow != default) {
+                kept.push(rule);
             }
-            kept.push(rule);
         }
         self.rules = kept;
     }
@@ -212,4 +222,114 @@ pub fn device_program(policy: &DevicePolicy) -> Vec<Instruction> {
     program.push(op(MOV_IMM, 0, 0, 0, policy.default_allow.into()));
     program.push(op(EXIT, 0, 0, 0, 0));
     program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> DeviceRule {
+        let words: Vec<&str> = text.split(' ').collect();
+        let (major, minor) = words[2].split_once(':').unwrap();
+        let number = |text: &str| text.parse().ok();
+        DeviceRule {
+            allow: words[0] == "allow",
+            kind: Some(words[1].to_owned()),
+            major: number(major),
+            minor: number(minor),
+            access: words.get(3).map(|access| (*access).to_owned()),
+        }
+    }
+
+    fn policy(rules: &[&str]) -> DevicePolicy {
+        DevicePolicy::from_rules(&rules.iter().map(|text| rule(text)).collect::<Vec<_>>()).unwrap()
+    }
+
+    /// Runs a program as the kernel would, on the few instructions there are.
+    fn run(program: &[Instruction], kind: u32, access: u32, major: u32, minor: u32) -> bool {
+        let context = [access << 16 | kind, major, minor];
+        let mut registers = [0u64; 11];
+        let mut at = 0;
+        loop {
+            let Instruction { code, registers: pair, off, imm } = program[at];
+            let (dst, src) = (usize::from(pair & 15), usize::from(pair >> 4));
+            at += 1;
+            let jump = match code {
+                0x61 => {
+                    registers[dst] = context[off as usize / 4].into();
+                    false
+                }
+                0xbf => {
+                    registers[dst] = registers[src];
+                    false
+                }
+                0xb7 => {
+                    registers[dst] = imm as u64;
+                    false
+                }
+                0x54 => {
+                    registers[dst] = u64::from(registers[dst] as u32 & imm as u32);
+                    false
+                }
+                0x74 => {
+                    registers[dst] = u64::from(registers[dst] as u32 >> imm);
+                    false
+                }
+                0x55 => registers[dst] != imm as u64,
+                0x5d => registers[dst] != registers[src],
+                0x15 => registers[dst] == imm as u64,
+                0x95 => return registers[0] == 1,
+                other => panic!("{other:#x}"),
+            };
+            if jump {
+                at += off as usize;
+            }
+        }
+    }
+
+    const CHAR: u32 = 2;
+    const BLOCK: u32 = 1;
+
+    #[test]
+    fn the_program_decides_as_the_rules_say() {
+        let program = device_program(&policy(&["deny a *:*", "allow c 10:229 rw", "allow b 8:* r", "deny b 8:1 r"]));
+        for (kind, access, major, minor, allowed) in [
+            (CHAR, READ | WRITE, 10, 229, true),
+            (CHAR, READ | WRITE | MKNOD, 10, 229, false),
+            (CHAR, MKNOD, 10, 229, true),
+            (CHAR, READ, 10, 200, false),
+            (CHAR, READ | WRITE, 1, 3, true),
+            (CHAR, READ | WRITE, 136, 99, true),
+            (CHAR, READ | WRITE, 5, 2, true),
+            (CHAR, READ, 5, 1, false),
+            (BLOCK, READ, 8, 0, true),
+            (BLOCK, WRITE, 8, 0, false),
+            (BLOCK, READ, 8, 1, false),
+            (BLOCK, READ, 1, 3, false),
+            (BLOCK, MKNOD, 1, 3, true),
+        ] {
+            assert_eq!(run(&program, kind, access.into(), major, minor), allowed, "{kind} {access} {major}:{minor}");
+        }
+        // Asking for more than what is refused is refused as well.
+        let program = device_program(&policy(&["allow a *:*", "deny c 10:200 w"]));
+        assert!(!run(&program, CHAR, (READ | WRITE).into(), 10, 200));
+        assert!(run(&program, CHAR, READ.into(), 10, 200) && run(&program, CHAR, WRITE.into(), 10, 201));
+    }
+
+    #[test]
+    fn v1_lines_are_few() {
+        let docker =
+            policy(&["deny a *:*", "allow c 1:5 rwm", "allow c 1:3 rwm", "allow c 1:3 rwm", "deny c 10:229 rwm"]);
+        let lines: Vec<String> =
+            docker.v1_lines(false).into_iter().map(|(file, value)| format!("{file} {value}")).collect();
+        assert_eq!(lines[0], "devices.deny a");
+        assert_eq!(lines.iter().filter(|line| line.ends_with("c 1:3 rwm")).count(), 1);
+        assert_eq!(lines.len(), 11, "{lines:?}");
+        let everything = policy(&["allow a *:*"]);
+        assert!(everything.allows_everything());
+        assert!(everything.v1_lines(false).is_empty());
+        assert_eq!(everything.v1_lines(true), [("devices.allow", "a".to_owned())]);
+        assert!(DevicePolicy::from_rules(&[rule("allow x 1:1 r")]).is_err());
+        assert!(DevicePolicy::from_rules(&[rule("allow c 1:1 rx")]).is_err());
+    }
 }
