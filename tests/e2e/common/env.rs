@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-/// Dropped at the test's end, passed or failed: removes the containers that are left, then checks that no mount, process, cgroup or
+/// Dropped at the test's end, passed or failed: removes the containers and images that are left, then checks that no mount, process, cgroup or
 /// socket of this environment is.
 pub(crate) struct Env {
     dir: PathBuf,
@@ -124,13 +124,19 @@ impl Env {
         found
     }
 
-    /// Removes what containers are left, whatever state they are in.
-    fn remove_containers(&self) {
+    /// Removes what containers are left, whatever state they are in, and the images: their layers may stay mounted as long as they are there.
+    fn remove_all(&self) {
         let ids = std::fs::read_dir(self.root().join("containers")).into_iter().flatten().flatten();
         for id in ids.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
             let out = self.carboy(["rm", "-f", &id]).output();
             if out.code != 0 {
                 eprintln!("at the test's end: {out}");
+            }
+        }
+        if self.root().exists() {
+            let ids = self.carboy(["images", "-q"]).output().text();
+            for id in ids.lines() {
+                self.carboy(["rmi", "-f", id]).output();
             }
         }
     }
@@ -140,13 +146,13 @@ impl Drop for Env {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
         // A panic in here while another unwinds would abort and hide both.
-        let removed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.remove_containers()));
+        let removed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.remove_all()));
         let left = leftovers::of(&self.dir);
         leftovers::remove(&self.dir);
         let _ = std::fs::remove_dir_all(&self.dir);
         if !failed {
             assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
-            assert!(removed.is_ok(), "the containers could not be removed");
+            assert!(removed.is_ok(), "the containers and images could not be removed");
         } else if !left.is_empty() {
             eprintln!("also left behind:\n{}", left.join("\n"));
         }
