@@ -1,0 +1,199 @@
+//! The socket between the runtime and the init process, and what is said over it.
+//!
+//! ```text
+//! tag  from     payload                      meaning
+//!  0   either   1 byte                       Signal: one lets the other go on
+//!  1   init     UTF-8                        it failed; the runtime prints this
+//!  2   init     (u16 step, u64 ns)*          --trace: time of each of its steps
+//!  3   init     descriptor                   the terminal's master
+//!  4   init     descriptor                   seccomp notifications
+//!  5   stage    i32                          PID of the init process, made by an intermediate process
+//!  6   runtime  descriptors                  files by which init joins its cgroup
+//! ```
+//!
+//! SOCK_SEQPACKET: a message is whole or absent. End of file means that the other side has gone, or has executed the program.
+
+use crate::error::{Context, Error, Result};
+use crate::step::Signal;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// One end.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+/// What is said.
+#[derive(Debug)]
+pub enum Message {
+    /// Go on.
+    Tell(Signal),
+    /// It failed.
+    Failed(String),
+    /// Times of steps: index, nanoseconds.
+    Times(Vec<(u16, u64)>),
+    /// The terminal's master.
+    Console(OwnedFd),
+    /// seccomp notifications.
+    Listener(OwnedFd),
+    /// The init process, made by an intermediate one.
+    Born(i32),
+    /// Files by which to join a cgroup.
+    Cgroup(Vec<OwnedFd>),
+}
+
+const SIGNALS: [Signal; 5] = [
+    Signal::MapsWritten,
+    Signal::RootfsReady,
+    Signal::HooksDone,
+    Signal::Created,
+    Signal::Proceed,
+];
+
+/// Longest message: 400 steps' times, or an error of that length.
+const LONGEST: usize = 4096;
+
+/// Most descriptors in a message: there are 14 v1 controllers, named hierarchies, and the unified one.
+const MOST_FDS: usize = 64;
+
+impl Channel {
+    /// A pair of connected ends.
+    pub fn pair() -> Result<(Channel, Channel)> {
+        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .context(|| "socketpair")?;
+        Ok((Channel(a), Channel(b)))
+    }
+
+    /// Lets the other side go on. A side that has gone is noticed at the next receive, with its reason.
+    pub fn tell(&self, signal: Signal) -> Result<()> {
+        let code = SIGNALS.iter().position(|known| *known == signal).unwrap_or(0) as u8;
+        self.send(&[0, code], &[])
+    }
+
+    /// Says that this side failed.
+    pub fn fail(&self, text: &str) -> Result<()> {
+        let mut end = text.len().min(LONGEST - 1);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.send(&[&[1], &text.as_bytes()[..end]].concat(), &[])
+    }
+
+    /// Reports times of steps.
+    pub fn times(&self, times: &[(u16, u64)]) -> Result<()> {
+        let mut message = vec![2];
+        for (step, ns) in times.iter().take((LONGEST - 1) / 10) {
+            message.extend(step.to_ne_bytes());
+            message.extend(ns.to_ne_bytes());
+        }
+        self.send(&message, &[])
+    }
+
+    /// Hands the terminal's master over.
+    pub fn console(&self, master: BorrowedFd<'_>) -> Result<()> {
+        self.send(&[3], &[master])
+    }
+
+    /// Hands the descriptor of notifications over.
+    pub fn listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        self.send(&[4], &[listener])
+    }
+
+    /// Names the init process.
+    pub fn born(&self, pid: i32) -> Result<()> {
+        let [a, b, c, d] = pid.to_ne_bytes();
+        self.send(&[5, a, b, c, d], &[])
+    }
+
+    /// Hands over the files by which to join a cgroup.
+    pub fn cgroup(&self, files: &[BorrowedFd<'_>]) -> Result<()> {
+        self.send(&[6], files)
+    }
+
+    fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+        send_with_fds(self.0.as_fd(), bytes, fds).context(|| "sendmsg to the other process")
+    }
+
+    /// The next message; `None` if the other side has closed.
+    pub fn receive(&self) -> Result<Option<Message>> {
+        let mut bytes = [0u8; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let length = loop {
+            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => break received.bytes,
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Ok(None),
+                Err(e) => return Err(e).context(|| "recvmsg from the other process"),
+            }
+        };
+        let mut fds = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(more) = message {
+                fds.extend(more);
+            }
+        }
+        let [tag, rest @ ..] = &bytes[..length] else { return Ok(None) };
+        parse(*tag, rest, fds).map(Some).ok_or_else(|| Error::Other(format!("unexpected message {tag} between processes")))
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn parse(tag: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Option<Message> {
+    Some(match tag {
+        0 => Message::Tell(*SIGNALS.get(usize::from(*rest.first()?))?),
+        1 => Message::Failed(String::from_utf8_lossy(rest).into_owned()),
+        2 => Message::Times(
+            rest.chunks_exact(10)
+                .filter_map(|c| Some((u16::from_ne_bytes([c[0], c[1]]), u64::from_ne_bytes(c[2..].try_into().ok()?))))
+                .collect(),
+        ),
+        3 => Message::Console(fds.pop()?),
+        4 => Message::Listener(fds.pop()?),
+        5 => Message::Born(i32::from_ne_bytes(rest.try_into().ok()?)),
+        6 => Message::Cgroup(fds),
+        _ => return None,
+    })
+}
+
+/// Sends bytes, with descriptors.
+pub fn send_with_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_as_they_were_sent() {
+        let (a, b) = Channel::pair().unwrap();
+        a.tell(Signal::Created).unwrap();
+        a.fail("mount /proc: EPERM").unwrap();
+        a.times(&[(3, 1 << 40), (4, 5)]).unwrap();
+        a.console(rustix::stdio::stdin()).unwrap();
+        a.born(77).unwrap();
+        drop(a);
+        assert!(matches!(b.receive().unwrap(), Some(Message::Tell(Signal::Created))));
+        assert!(matches!(b.receive().unwrap(), Some(Message::Failed(t)) if t == "mount /proc: EPERM"));
+        assert!(matches!(b.receive().unwrap(), Some(Message::Times(t)) if t == [(3, 1 << 40), (4, 5)]));
+        assert!(matches!(b.receive().unwrap(), Some(Message::Console(_))));
+        assert!(matches!(b.receive().unwrap(), Some(Message::Born(77))));
+        assert!(b.receive().unwrap().is_none());
+    }
+}

@@ -1,0 +1,94 @@
+//! `delete`: gives back everything that a container took, in whatever state a crash left it.
+
+use crate::args::{Globals, one_id, switch, text};
+use crate::container::Container;
+use crate::error::{Context, Error, Result};
+use crate::hooks;
+use crate::step::Moment;
+use carboy_oci::runtime::Hooks;
+use carboy_oci::state::{State, Status};
+use carboy_sys::clone::flag;
+use lexopt::{Arg, Parser};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::AsFd;
+
+/// How long a killed init may take to end, in seconds.
+const PATIENCE_S: i64 = 10;
+
+/// `delete`.
+pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
+    let (mut id, mut force) = (None, false);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Value(value) if id.is_none() => id = Some(text(value)?),
+            Arg::Long("force") | Arg::Short('f') => force = switch(parser)?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let id = one_id(id)?;
+    let container = match Container::open(&globals.root, &id) {
+        Err(Error::NotFound) if force => return Ok(0),
+        result => result?,
+    };
+    match container.status() {
+        Status::Stopped => {}
+        // As runc: what has not been started may go without force.
+        Status::Created => {}
+        status if !force => {
+            return Err(Error::State(format!(
+                "cannot delete container {id} that is not stopped: {}",
+                status.as_str()
+            )));
+        }
+        _ => {}
+    }
+    let hooks = container.config().ok().and_then(|spec| spec.hooks);
+    let mut left = give_back(&container, hooks.as_ref());
+    match left.pop() {
+        None => Ok(0),
+        Some(last) => {
+            for error in &left {
+                globals.log.write("error", &error.to_string());
+            }
+            Err(last)
+        }
+    }
+}
+
+/// Kills what still runs, removes the cgroup, runs the poststop hooks, forgets. Goes on past errors and returns them; the record stays
+/// if the processes or the cgroup do, so that it can be tried again.
+pub fn give_back(container: &Container, hooks: Option<&Hooks>) -> Vec<Error> {
+    let mut left = Vec::new();
+    if let Err(e) = end_processes(container) {
+        left.push(e);
+    }
+    left.extend(container.record.cgroup.remove());
+    if !left.is_empty() {
+        return left;
+    }
+    if let Some(hooks) = hooks.filter(|hooks| !hooks.poststop.is_empty() && container.record.init.is_some()) {
+        let state =
+            State { status: Status::Stopped, pid: 0, rootfs: None, created: None, owner: None, ..container.state() };
+        // As runc: a failing poststop hook is told of, but does not keep the container.
+        left.extend(hooks::run(Moment::Poststop, &hooks.poststop, &state).err());
+    }
+    left.extend(container.forget().err());
+    left
+}
+
+fn end_processes(container: &Container) -> Result<()> {
+    if let Some(pidfd) = container.record.init.and_then(|init| init.pidfd()) {
+        let _ = carboy_sys::signal::pidfd_kill(pidfd.as_fd(), 9);
+        let _ = container.record.cgroup.thaw();
+        let patience = Timespec { tv_sec: PATIENCE_S, tv_nsec: 0 };
+        let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)).context(|| "poll the init process")?;
+        if ended == 0 {
+            return Err(Error::State(format!("the init process still runs {PATIENCE_S} s after SIGKILL")));
+        }
+    }
+    // Init's end ends a PID namespace; without one of its own the container may have others.
+    if container.record.namespaces & flag::NEWPID == 0 {
+        container.record.cgroup.signal_all(9)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! One file per verb.
+
+mod create;
+mod delete;
+mod exec;
+mod explain;
+mod features;
+mod kill;
+mod list;
+mod pause;
+mod ps;
+mod run;
+mod spec;
+mod start;
+mod state;
+
+use crate::args::{Globals, Verb};
+use crate::error::{Error, Result};
+use std::io::Write;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: carboy-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]
+
+An OCI runtime with runc's command line.
+
+Commands:
+  create ID     create a container from a bundle; it waits for start
+  start ID      start a created container
+  run ID        create and start a container, wait for it and delete it
+  state ID      print a container's state
+  kill ID [SIG] send a signal to a container's init process (default: TERM)
+  delete ID     delete a stopped container (--force: kill it first)
+  exec ID CMD   run another program in a running container
+  list          list containers
+  ps ID         list a container's processes
+  pause ID      freeze a container
+  resume ID     thaw it again
+  spec          write a config.json to start from
+  features      print what this runtime can do
+  explain       print what `run` would do, step by step, without doing it
+
+Global options:
+  --root DIR           where containers are recorded
+  --log FILE           write messages there
+  --log-format FORMAT  text or json
+  --debug              more messages
+  --systemd-cgroup     cgroups by systemd
+  --rootless MODE      auto, true or false
+  --version, --help
+";
+
+/// Entry point.
+pub fn main() -> ExitCode {
+    let mut parser = lexopt::Parser::from_env();
+    let (globals, verb) = match Globals::parse(&mut parser) {
+        Ok(parsed) => parsed,
+        Err(e) => {
+            Globals::default().log.error(&e.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = match verb {
+        Verb::Version => print(&version()).map(|()| 0),
+        Verb::Help => print(HELP).map(|()| 0),
+        Verb::Do(verb) => dispatch(&verb, &globals, &mut parser),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err((e, code)) => {
+            globals.log.error(&e.to_string());
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// An error with the exit status that it means.
+type Failure = (Error, u8);
+
+fn dispatch(verb: &str, globals: &Globals, parser: &mut lexopt::Parser) -> Result<u8, Failure> {
+    let status = |result: Result<u8>, code: u8| result.map_err(|e| (e, code));
+    match verb {
+        "create" => status(create::main(globals, parser), 1),
+        "run" => status(run::main(globals, parser), 1),
+        "start" => status(start::main(globals, parser), 1),
+        "state" => status(state::main(globals, parser), 1),
+        "kill" => status(kill::main(globals, parser), 1),
+        "delete" => status(delete::main(globals, parser), 1),
+        "exec" => status(exec::main(globals, parser), 255),
+        "list" => status(list::main(globals, parser), 1),
+        "ps" => status(ps::main(globals, parser), 1),
+        "pause" => status(pause::main(globals, parser, true), 1),
+        "resume" => status(pause::main(globals, parser, false), 1),
+        "spec" => status(spec::main(parser), 1),
+        "features" => status(features::main(parser), 1),
+        "explain" => status(explain::main(globals, parser), 1),
+        "events" | "update" | "checkpoint" | "restore" => {
+            Err((Error::Usage(format!("{verb} is not supported yet")), 1))
+        }
+        "help" => print(HELP).map(|()| 0),
+        other => Err((Error::Usage(format!("no such command: {other}")), 1)),
+    }
+}
+
+fn version() -> String {
+    let (version, spec) = (env!("CARGO_PKG_VERSION"), carboy_oci::runtime::VERSION);
+    format!("carboy-runtime version {version}\nspec: {spec}\n")
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    output(text).map_err(|e| (e, 1))
+}
+
+/// Writes to standard output; a reader that has gone is an error like any other.
+fn output(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let result = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    result.map_err(|e| Error::Other(format!("write to standard output: {e}")))
+}
+
+/// A value as indented JSON, as runc prints.
+fn output_json<T: serde::Serialize>(value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Other(format!("encode: {e}")))?;
+    output(&format!("{text}\n"))
+}

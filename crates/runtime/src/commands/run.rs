@@ -1,0 +1,52 @@
+//! `run`: create, start, and unless detached wait, forward signals, delete.
+
+use super::create::{Bundle, Options, check_terminal, create};
+use crate::args::Globals;
+use crate::container::Container;
+use crate::error::{Error, Result};
+use crate::foreground::{Foreground, block_signals};
+use crate::launch::Launched;
+use carboy_state::file::{Durability, write_json};
+use lexopt::Parser;
+
+/// `run`.
+pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
+    let options = Options::parse(parser, true)?;
+    let bundle = Bundle::read(&options.bundle)?;
+    check_terminal(&bundle.spec, &options, options.detach)?;
+    if !options.detach {
+        // From now on, so that none is lost between the birth of the process and the loop that forwards them.
+        block_signals()?;
+        if !options.no_subreaper {
+            let _ = carboy_sys::process::set_subreaper();
+        }
+    }
+    let (container, launched) = create(globals, &options, &bundle, false).map_err(run_failed)?;
+    if let (Some(path), Some(report)) = (&options.trace, &launched.report) {
+        write_json(path, report, Durability::Process)?;
+    }
+    if options.detach {
+        return Ok(0);
+    }
+    wait_and_delete(globals, &options, &bundle, container, launched)
+}
+
+fn run_failed(error: Error) -> Error {
+    Error::Step { step: "run failed".into(), source: Box::new(error) }
+}
+
+fn wait_and_delete(
+    globals: &Globals,
+    options: &Options,
+    bundle: &Bundle,
+    container: Container,
+    launched: Launched,
+) -> Result<u8> {
+    let result = Foreground::new(launched.pidfd, launched.console).and_then(Foreground::wait);
+    if !options.keep {
+        for left in super::delete::give_back(&container, bundle.spec.hooks.as_ref()) {
+            globals.log.write("warning", &left.to_string());
+        }
+    }
+    result
+}

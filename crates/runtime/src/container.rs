@@ -1,0 +1,253 @@
+//! A container on record: `<root>/<id>/`.
+//!
+//! ```text
+//! <root>/<id>/             made exclusively: claims the ID; flocked while `create` is under way
+//!   state.json             Record, replaced atomically; written before anything is taken, and again with the PID
+//!   config.json            the configuration as it was given
+//!   start.sock             exists while the container waits for `start`
+//! ```
+
+use crate::cgroups;
+use crate::error::{Context, Error, Result};
+use carboy_oci::runtime::Spec;
+use carboy_oci::state::{State, Status};
+use carboy_state::file::{Durability, FileError, read_json, write_json};
+use carboy_state::process::ProcessRef;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+const SOCKET: &str = "start.sock";
+
+/// `state.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// Version of the runtime-spec that the configuration names.
+    pub oci_version: String,
+    /// The ID.
+    pub id: String,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Absolute path of the root file system.
+    pub rootfs: String,
+    /// RFC 3339.
+    pub created: String,
+    /// User ID of the creator.
+    pub owner: u32,
+    /// The init process; absent while it is being made.
+    pub init: Option<ProcessRef>,
+    /// Bits of the namespaces that the container does not share with the runtime.
+    pub namespaces: u64,
+    /// Its cgroup, recorded before it is made.
+    pub cgroup: cgroups::Record,
+    /// Annotations of the configuration.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A container by its folder.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// `<root>/<id>`.
+    pub folder: PathBuf,
+    /// What is on record.
+    pub record: Record,
+}
+
+/// Checks an ID as runc does: it becomes a file name.
+pub fn check_id(id: &str) -> Result<()> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    if id.is_empty() || id == "." || id == ".." || !id.chars().all(fine) || id.len() > 1024 {
+        return Err(Error::Usage("invalid container ID format".into()));
+    }
+    Ok(())
+}
+
+impl Container {
+    /// Claims the ID. The returned descriptor holds the folder's lock: as long as it is held the container is being created.
+    pub fn claim(root: &Path, record: Record) -> Result<(Container, OwnedFd)> {
+        check_id(&record.id)?;
+        let folder = root.join(&record.id);
+        if let Err(e) = rustix::fs::mkdir(&folder, Mode::RWXU) {
+            match e {
+                Errno::NOENT => make_root(root)?,
+                Errno::EXIST => return Err(Error::Exists),
+                e => return Err(e).context(|| format!("mkdir {}", folder.display())),
+            }
+            match rustix::fs::mkdir(&folder, Mode::RWXU) {
+                Err(Errno::EXIST) => return Err(Error::Exists),
+                result => result.context(|| format!("mkdir {}", folder.display()))?,
+            }
+        }
+        let lock = open_folder(&folder)?;
+        flock(&lock, FlockOperation::LockExclusive).context(|| format!("lock {}", folder.display()))?;
+        let container = Container { folder, record };
+        container.save()?;
+        Ok((container, lock))
+    }
+
+    /// Opens one that exists.
+    pub fn open(root: &Path, id: &str) -> Result<Container> {
+        check_id(id)?;
+        let folder = root.join(id);
+        match read_json(&folder.join(STATE)) {
+            Ok(record) => Ok(Container { folder, record }),
+            Err(e) if e.is_not_found() && folder.is_dir() => {
+                // Killed between claim and record: nothing has been taken.
+                Ok(Container { folder, record: Record { id: id.to_owned(), ..Record::default() } })
+            }
+            Err(e) if e.is_not_found() => Err(Error::NotFound),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Writes the record.
+    pub fn save(&self) -> Result<(), FileError> {
+        write_json(&self.folder.join(STATE), &self.record, Durability::Process)
+    }
+
+    /// Keeps the configuration.
+    pub fn save_config(&self, text: &[u8]) -> Result<()> {
+        let path = self.folder.join(CONFIG);
+        std::fs::write(&path, text).context(|| format!("write {}", path.display()))
+    }
+
+    /// The configuration as it was given.
+    pub fn config(&self) -> Result<Spec> {
+        Ok(read_json(&self.folder.join(CONFIG))?)
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> Status {
+        match self.record.init {
+            None if self.is_locked() => Status::Creating,
+            Some(init) if init.is_alive() => {
+                if self.socket().exists() {
+                    Status::Created
+                } else if self.record.cgroup.is_frozen() {
+                    Status::Paused
+                } else {
+                    Status::Running
+                }
+            }
+            _ => Status::Stopped,
+        }
+    }
+
+    /// The init process, if it lives.
+    pub fn init(&self) -> Option<ProcessRef> {
+        self.record.init.filter(ProcessRef::is_alive)
+    }
+
+    /// Where `start` knocks.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(SOCKET)
+    }
+
+    /// What `state` prints.
+    pub fn state(&self) -> State {
+        let status = self.status();
+        let record = &self.record;
+        let pid = if status == Status::Stopped { 0 } else { record.init.map_or(0, |init| init.pid) };
+        State {
+            oci_version: record.oci_version.clone(),
+            id: record.id.clone(),
+            status,
+            pid,
+            bundle: record.bundle.clone(),
+            rootfs: Some(record.rootfs.clone()),
+            created: Some(record.created.clone()),
+            annotations: record.annotations.clone(),
+            owner: Some(String::new()),
+        }
+    }
+
+    fn is_locked(&self) -> bool {
+        let Ok(fd) = open_folder(&self.folder) else { return false };
+        flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    }
+
+    /// Removes the folder: the last thing to go.
+    pub fn forget(&self) -> Result<()> {
+        for name in [SOCKET, CONFIG, STATE] {
+            match std::fs::remove_file(self.folder.join(name)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(e).context(|| format!("remove {}", self.folder.join(name).display()));
+                }
+                _ => {}
+            }
+        }
+        match std::fs::remove_dir(&self.folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => std::fs::remove_dir_all(&self.folder),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+        .context(|| format!("remove {}", self.folder.display()))
+    }
+}
+
+fn open_folder(folder: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(folder, flags, Mode::empty()).context(|| format!("open {}", folder.display()))
+}
+
+fn make_root(root: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o711).create(root).context(|| format!("mkdir {}", root.display()))
+}
+
+/// Now, as RFC 3339 in UTC with nanoseconds.
+pub fn now() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let (days, second) = (now.tv_sec.div_euclid(86_400), now.tv_sec.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", now.tv_nsec)
+}
+
+/// Year, month and day of a day counted from 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates() {
+        for (days, date) in [(0, (1970, 1, 1)), (19_782, (2024, 2, 29)), (20_778, (2026, 11, 21)), (-1, (1969, 12, 31))] {
+            assert_eq!(civil(days), date);
+        }
+    }
+
+    #[test]
+    fn an_id_is_claimed_once() {
+        let root = tempfile::tempdir().unwrap();
+        let record = || Record { id: "a".into(), ..Record::default() };
+        let (container, lock) = Container::claim(root.path(), record()).unwrap();
+        assert_eq!(container.status(), Status::Creating);
+        assert!(matches!(Container::claim(root.path(), record()), Err(Error::Exists)));
+        drop(lock);
+        assert_eq!(container.status(), Status::Stopped);
+        container.forget().unwrap();
+        assert!(matches!(Container::open(root.path(), "a"), Err(Error::NotFound)));
+        for bad in ["", "..", "a/b", "a b"] {
+            assert!(check_id(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The runtime's errors. Each names the operation and the object; the cause stays attached until it is printed.
+
+use carboy_state::file::FileError;
+use rustix::io::Errno;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// No such container. The words are runc's, which callers look for.
+    #[error("container does not exist")]
+    NotFound,
+    /// The ID is taken. The words are runc's.
+    #[error("container with given ID already exists")]
+    Exists,
+    /// The container is not in a state that permits the operation.
+    #[error("{0}")]
+    State(String),
+    /// The configuration holds a value that cannot be honoured.
+    #[error("config.json: {field}: {reason}")]
+    Invalid {
+        /// Path of the field, such as `linux.namespaces[2].type`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A system call failed.
+    #[error("{what}: {source}")]
+    Kernel {
+        /// System call and object, such as `openat2 /etc`.
+        what: String,
+        /// The kernel's answer.
+        source: Errno,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The program is not there (runc's words: callers map them to exit status 127).
+    #[error("exec: {0:?}: {1}")]
+    Program(String, &'static str),
+    /// A step failed.
+    #[error("{step}: {source}")]
+    Step {
+        /// Its name.
+        step: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// What the process inside reported: already the whole chain, as text.
+    #[error("{0}")]
+    Init(String),
+    /// A failure of something other than a system call.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A value of the configuration that cannot be honoured.
+    pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::Invalid { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// Names the operation of a failed system call.
+pub trait Context<T> {
+    /// `what` is built only on failure.
+    fn context<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> Context<T> for std::result::Result<T, Errno> {
+    fn context<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|source| Error::Kernel { what: what().into(), source })
+    }
+}
+
+impl<T> Context<T> for std::io::Result<T> {
+    fn context<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|e| match Errno::from_io_error(&e) {
+            Some(source) => Error::Kernel { what: what().into(), source },
+            None => Error::Other(format!("{}: {e}", what().into())),
+        })
+    }
+}

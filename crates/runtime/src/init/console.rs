@@ -1,0 +1,62 @@
+//! The program's terminal: a pair of the container's own devpts.
+
+use super::mounts::{attach, detach};
+use super::tree::{self, Want};
+use super::Init;
+use crate::channel::send_with_fds;
+use crate::error::{Context, Error, Result};
+use rustix::fs::{OFlags, fstatfs};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::Winsize;
+use std::os::fd::{AsFd, OwnedFd};
+
+const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+
+impl Init<'_> {
+    /// Opens a pair, hands the master out, and makes the other end the controlling terminal and the three streams.
+    ///
+    /// The master comes from the container's devpts, found without following links and checked to be one; the other end comes from
+    /// the master itself, not from a path (CVE-2025-52565).
+    pub fn make_console(&mut self, size: Option<(u16, u16)>) -> Result<()> {
+        let root = self.root()?;
+        let master = tree::open(root, "/dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY)
+            .context(|| "open /dev/pts/ptmx (a terminal needs a devpts there)")?;
+        let kind = fstatfs(&master).context(|| "fstatfs /dev/pts/ptmx")?.f_type;
+        if kind as i64 != DEVPTS_SUPER_MAGIC {
+            return Err(Error::Other("/dev/pts/ptmx is not of a devpts".into()));
+        }
+        unlockpt(&master).context(|| "unlockpt")?;
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let slave = ioctl_tiocgptpeer(&master, flags).context(|| "ioctl TIOCGPTPEER")?;
+        if let Some((rows, columns)) = size {
+            let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+            rustix::termios::tcsetwinsize(&master, size).context(|| "ioctl TIOCSWINSZ")?;
+        }
+        self.hand_out(&master)?;
+        if self.inheritance.own_dev {
+            self.bind_console(&slave)?;
+        }
+        rustix::process::ioctl_tiocsctty(&slave).context(|| "ioctl TIOCSCTTY")?;
+        rustix::stdio::dup2_stdin(&slave).context(|| "dup2")?;
+        rustix::stdio::dup2_stdout(&slave).context(|| "dup2")?;
+        rustix::stdio::dup2_stderr(&slave).context(|| "dup2")
+    }
+
+    fn hand_out(&self, master: &OwnedFd) -> Result<()> {
+        match &self.inheritance.console_socket {
+            // The content names the terminal, as runc's does; receivers look at the descriptor only.
+            Some(socket) => send_with_fds(socket.as_fd(), b"/dev/ptmx", &[master.as_fd()]).context(|| "send the terminal"),
+            None => self.inheritance.channel.console(master.as_fd()),
+        }
+    }
+
+    fn bind_console(&self, slave: &OwnedFd) -> Result<()> {
+        let target = tree::find_or_make(self.root()?, "/dev/console", Want::File)?;
+        match detach(slave.as_fd(), "", false) {
+            Ok(mount) => attach(mount.as_fd(), target.as_fd()).context(|| "move_mount /dev/console"),
+            Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+            Err(e) => Err(e).context(|| "open_tree of the terminal"),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Device nodes and links in /dev.
+
+use super::mounts::{attach, detach};
+use super::tree::{self, Want};
+use super::Init;
+use crate::error::{Context, Result};
+use crate::step::DeviceNode;
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, makedev, mknodat, statat, symlinkat};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+impl Init<'_> {
+    /// Makes the nodes; where that is not permitted (a user namespace), binds the host's.
+    pub fn make_devices(&mut self, nodes: &[DeviceNode]) -> Result<()> {
+        let root = self.root()?;
+        let mut parents = Parents::default();
+        for node in nodes {
+            let (parent, name) = parents.of(root, &node.path)?;
+            if node.bind {
+                bind(root, node)?;
+                continue;
+            }
+            match make(parent, name, node) {
+                Err(Errno::PERM) => bind(root, node)?,
+                result => result.context(|| format!("mknod {}", node.path))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes symbolic links; those that exist as anything stay, but for /dev/ptmx, which must lead to this container's terminals.
+    pub fn make_links(&mut self, links: &[(&'static str, &'static str)]) -> Result<()> {
+        let root = self.root()?;
+        let mut parents = Parents::default();
+        for (target, path) in links {
+            let (parent, name) = parents.of(root, path)?;
+            match symlinkat(*target, parent, name) {
+                Err(Errno::EXIST) if *path == "/dev/ptmx" => {
+                    tree::remove_file(parent, name).context(|| format!("unlink {path}"))?;
+                    symlinkat(*target, parent, name).context(|| format!("symlink {path}"))?;
+                }
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(e).context(|| format!("symlink {path}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The directory of the last path asked for: nearly all are in /dev.
+#[derive(Default)]
+struct Parents(Option<(String, OwnedFd)>);
+
+impl Parents {
+    fn of<'p>(&mut self, root: BorrowedFd<'_>, path: &'p str) -> Result<(BorrowedFd<'_>, &'p str)> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if self.0.as_ref().is_none_or(|(known, _)| known != directory) {
+            self.0 = Some((directory.to_owned(), tree::parent_of(root, path)?.0));
+        }
+        let fd = self.0.as_ref().map(|(_, fd)| fd.as_fd());
+        fd.map(|fd| (fd, name)).ok_or(Errno::NOENT).context(|| path)
+    }
+}
+
+fn file_type(node: &DeviceNode) -> FileType {
+    match node.kind {
+        'b' => FileType::BlockDevice,
+        'p' => FileType::Fifo,
+        _ => FileType::CharacterDevice,
+    }
+}
+
+fn make(parent: BorrowedFd<'_>, name: &str, node: &DeviceNode) -> Result<(), Errno> {
+    let (kind, mode) = (file_type(node), Mode::from_raw_mode(node.mode));
+    let device = if node.kind == 'p' { 0 } else { makedev(node.major, node.minor) };
+    match mknodat(parent, name, kind, mode, device) {
+        Err(Errno::EXIST) => {
+            let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == kind && stat.st_rdev == device {
+                return Ok(());
+            }
+            // Something that an image export left there, such as an empty file.
+            tree::remove_file(parent, name)?;
+            mknodat(parent, name, kind, mode, device)?;
+        }
+        result => result?,
+    }
+    if (node.uid, node.gid) != (0, 0) {
+        chownat(parent, name, Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+fn bind(root: BorrowedFd<'_>, node: &DeviceNode) -> Result<()> {
+    let target = tree::find_or_make(root, &node.path, Want::File)?;
+    let source = detach(CWD, &node.path, false).context(|| format!("open_tree {} of the host", node.path))?;
+    attach(source.as_fd(), target.as_fd()).context(|| format!("move_mount {}", node.path))
+}

@@ -1,0 +1,137 @@
+//! The last steps: working directory, program, `start`.
+
+use super::{Init, tree};
+use crate::error::{Context, Error, Result};
+use crate::step::Program;
+use carboy_sys::exec::{StringList, execve};
+use carboy_sys::{process, signal};
+use rustix::fs::{Access, AtFlags, CWD, FileType, OFlags, accessat};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+const NOT_FOUND: &str = "executable file not found in $PATH";
+
+impl Init<'_> {
+    /// Enters the working directory, made if missing, which no link may lead out of the root (CVE-2024-21626).
+    pub fn enter_directory(&mut self, path: &str) -> Result<()> {
+        let root = self.root()?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let fd = match tree::open(root, path, flags) {
+            Err(Errno::NOENT) => tree::find_or_make(root, path, tree::Want::Directory)?,
+            Err(Errno::ACCESS) => {
+                self.cwd_pending = Some(path.to_owned());
+                return Ok(());
+            }
+            result => result.context(|| format!("chdir to cwd ({path:?}) set in config.json failed"))?,
+        };
+        match rustix::process::fchdir(&fd) {
+            // What root may not enter its user perhaps may (a network file system): tried again with its identity.
+            Err(Errno::ACCESS) => self.cwd_pending = Some(path.to_owned()),
+            result => result.context(|| format!("chdir to cwd ({path:?}) set in config.json failed"))?,
+        }
+        Ok(())
+    }
+
+    /// Finds the program as execvp(3) does, with the program's own identity. The messages are those that callers map to exit statuses.
+    pub fn find_program(&mut self, name: &str, path: &str) -> Result<()> {
+        let mut denied = false;
+        let direct = name.contains('/');
+        let candidates = if direct { "" } else { path };
+        for directory in candidates.split(':') {
+            let candidate = match (direct, directory) {
+                (true, _) => name.to_owned(),
+                (false, "") => format!("./{name}"),
+                (false, directory) => format!("{}/{name}", directory.trim_end_matches('/')),
+            };
+            match accessat(CWD, candidate.as_str(), Access::EXEC_OK, AtFlags::EACCESS) {
+                Ok(()) if is_file(&candidate) => {
+                    self.program = CString::new(candidate).ok();
+                    return Ok(());
+                }
+                Ok(()) | Err(Errno::ACCESS) => denied = true,
+                Err(_) => {}
+            }
+        }
+        let reason = match (denied, direct) {
+            (true, _) => "permission denied",
+            (false, true) => "no such file or directory",
+            (false, false) => NOT_FOUND,
+        };
+        Err(Error::Program(name.to_owned(), reason))
+    }
+
+    /// Waits for `start` to connect. It hears from this process until the program runs.
+    pub fn await_start(&mut self) -> Result<()> {
+        let Some(socket) = &self.inheritance.start_socket else {
+            return Err(Error::Other("there is nothing to wait on for start".into()));
+        };
+        loop {
+            match accept_with(socket, SocketFlags::CLOEXEC) {
+                Ok(starter) => {
+                    self.starter = Some(starter);
+                    return Ok(());
+                }
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(e) => return Err(e).context(|| "accept start"),
+            }
+        }
+    }
+
+    /// Executes the program. Returns only if that fails.
+    pub fn execute(&mut self, program: &Program) -> Error {
+        let name = program.args.first().cloned().unwrap_or_default();
+        match self.try_execute(program) {
+            Err(Errno::ACCESS) => Error::Program(name, "permission denied"),
+            Err(Errno::NOENT) => Error::Program(name, "no such file or directory"),
+            Err(Errno::NOEXEC) => Error::Program(name, "exec format error"),
+            Err(errno) => Error::Kernel { what: format!("exec: {name:?}"), source: errno },
+            Ok(never) => match never {},
+        }
+    }
+
+    fn try_execute(&mut self, program: &Program) -> Result<std::convert::Infallible, Errno> {
+        let strings = |list: &[String], more: Option<String>| {
+            let strings = list.iter().map(String::as_str).chain(more.as_deref());
+            strings.map(CString::new).collect::<Result<Vec<_>, _>>().map(StringList::new).map_err(|_| Errno::INVAL)
+        };
+        let args = strings(&program.args, None)?;
+        let has_home = program.env.iter().any(|entry| entry.starts_with("HOME="));
+        let env = strings(&program.env, (!has_home).then(|| format!("HOME={}", self.home_directory())))?;
+        let path = self.program.take().ok_or(Errno::NOENT)?;
+        process::close_on_exec_from(3 + program.preserved)?;
+        // Rust ignores SIGPIPE; what is ignored stays so over execve.
+        signal::set_default(13)?;
+        signal::set_mask(signal::Mask::EMPTY)?;
+        Err(execve(&path, &args, &env))
+    }
+
+    /// The user's home by the container's /etc/passwd, or `/`.
+    fn home_directory(&self) -> String {
+        if let Some(home) = &self.home {
+            return home.clone();
+        }
+        let text = self.read_in_root("/etc/passwd").unwrap_or_default();
+        let home = text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.nth(2)?.parse() == Ok(self.uid)).then(|| fields.nth(2)).flatten()
+        });
+        home.filter(|home| home.starts_with('/')).unwrap_or("/").to_owned()
+    }
+
+    fn read_in_root(&self, path: &str) -> Option<String> {
+        // No device or FIFO of an image may keep this process waiting.
+        let fd = tree::open(self.root().ok()?, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).ok()?;
+        let stat = rustix::fs::fstat(fd.as_fd()).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_size > 1 << 20 {
+            return None;
+        }
+        std::io::read_to_string(std::fs::File::from(fd)).ok()
+    }
+}
+
+fn is_file(path: &str) -> bool {
+    let stat = rustix::fs::statat(CWD, path, AtFlags::empty());
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
+}

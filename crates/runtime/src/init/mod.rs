@@ -1,0 +1,253 @@
+//! The container's first process, from its birth to the program: performs the init steps of a plan, in order.
+//!
+//! It is a copy of the runtime with one thread. It talks to the runtime over the [`Channel`] alone; its errors go there whole. It
+//! never returns: it executes the program or exits.
+
+mod cgroup_mounts;
+mod console;
+mod copy_up;
+mod devices;
+mod exec;
+mod identity;
+mod mask;
+mod mounts;
+mod root;
+pub mod tree;
+pub mod userns;
+
+use crate::channel::{Channel, Message};
+use crate::error::{Context, Error, Result};
+use crate::hooks;
+use crate::step::{Action, Join, Place, Signal, Step};
+use carboy_oci::state::State;
+use carboy_sys::clone::flag;
+use carboy_sys::{keyring, loopback, namespace, priority, process};
+use carboy_wire::plan::Actor;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+/// What the runtime hands to the new process, beside the plan.
+#[derive(Debug)]
+pub struct Inheritance {
+    /// The channel's inner end.
+    pub channel: Channel,
+    /// Socket that receives the terminal's master; otherwise the channel does.
+    pub console_socket: Option<OwnedFd>,
+    /// Where `start` knocks.
+    pub start_socket: Option<OwnedFd>,
+    /// What hooks read.
+    pub state: State,
+    /// Whether /dev is the container's own, where /dev/console can be made.
+    pub own_dev: bool,
+    /// Whether to report times.
+    pub trace: bool,
+}
+
+/// The process.
+pub struct Init<'a> {
+    inheritance: &'a Inheritance,
+    root: Option<OwnedFd>,
+    proc: Option<OwnedFd>,
+    null: Option<OwnedFd>,
+    cwd_pending: Option<String>,
+    program: Option<CString>,
+    listener_sent: bool,
+    starter: Option<OwnedFd>,
+    home: Option<String>,
+    uid: u32,
+}
+
+/// Performs the init steps and exits if one fails.
+pub fn run(steps: &[Step], inheritance: &Inheritance) -> ! {
+    let mut init = Init {
+        inheritance,
+        root: None,
+        proc: None,
+        null: None,
+        cwd_pending: None,
+        program: None,
+        listener_sent: false,
+        starter: None,
+        home: None,
+        uid: 0,
+    };
+    let error = match init.prepare(steps) {
+        Err(e) => e,
+        Ok(()) => init.perform_all(steps),
+    };
+    init.report(&error);
+    process::exit_now(1)
+}
+
+impl Init<'_> {
+    fn prepare(&mut self, steps: &[Step]) -> Result<()> {
+        // Modes are meant as given; the program's own mask is set with its identity.
+        rustix::process::umask(Mode::empty());
+        if steps.iter().any(|step| matches!(step.action, Action::Mask(_))) {
+            self.null = Some(mask::detached_null()?);
+        }
+        Ok(())
+    }
+
+    /// Returns only on failure.
+    fn perform_all(&mut self, steps: &[Step]) -> Error {
+        let mut times = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            if step.actor != Actor::Init && !matches!(step.action, Action::Tell(_)) {
+                continue;
+            }
+            let begun = self.inheritance.trace.then(Instant::now);
+            if matches!(step.action, Action::Execute(_)) && !times.is_empty() {
+                let _ = self.inheritance.channel.times(&times);
+            }
+            if let Err(e) = self.perform(step) {
+                return match e {
+                    Error::Program(..) => e,
+                    e => Error::Step { step: format!("{} in init", step.name()), source: Box::new(e) },
+                };
+            }
+            if let Some(begun) = begun.filter(|_| step.actor == Actor::Init) {
+                times.push((index as u16, begun.elapsed().as_nanos() as u64));
+            }
+        }
+        Error::Other("the plan does not end in a program".into())
+    }
+
+    fn perform(&mut self, step: &Step) -> Result<()> {
+        match &step.action {
+            Action::Tell(signal) if step.actor == Actor::Init => self.inheritance.channel.tell(*signal),
+            Action::Tell(signal) => self.wait(*signal),
+            Action::Session => rustix::process::setsid().map(drop).context(|| "setsid"),
+            Action::Join(list) => join(list),
+            Action::CurrentRoot => self.open_current_root(),
+            Action::JoinCgroup => self.join_cgroup(),
+            Action::CgroupNamespace => namespace::unshare(flag::NEWCGROUP).context(|| "unshare cgroup"),
+            Action::TimeNamespace(offsets) => time_namespace(offsets),
+            Action::Loopback => loopback::up().context(|| "ioctl SIOCSIFFLAGS lo"),
+            Action::Keyring(name) => join_keyring(name),
+            Action::Isolate(flag) => root::isolate(*flag),
+            Action::Root(path) => self.open_root(path, step),
+            Action::Mount(mount) => self.mount(mount),
+            Action::Devices(nodes) => self.make_devices(nodes),
+            Action::Links(links) => self.make_links(links),
+            Action::Console(size) => self.make_console(*size),
+            Action::Pivot { move_only } => self.pivot(*move_only),
+            Action::RootPropagation(flag, recursive) => self.root_propagation(*flag, *recursive),
+            Action::ReadonlyRoot => self.readonly_root(),
+            Action::Hostname(name) => rustix::system::sethostname(name.as_bytes()).context(|| "sethostname"),
+            Action::Domainname(name) => rustix::system::setdomainname(name.as_bytes()).context(|| "setdomainname"),
+            Action::Sysctl(path, value) => self.sysctl(path, value),
+            Action::Mask(paths) => self.mask(paths),
+            Action::Readonly(paths) => self.make_readonly(paths),
+            Action::Hooks(moment, list) => hooks::run_inside(*moment, list, &self.inheritance.state),
+            action => self.perform_on_process(action),
+        }
+    }
+
+    fn perform_on_process(&mut self, action: &Action) -> Result<()> {
+        match action {
+            Action::Limits(limits) => identity::set_limits(limits),
+            Action::Scheduler(attr) => priority::sched_setattr(*attr).context(|| "sched_setattr"),
+            Action::IoPriority(class, level) => priority::ioprio_set(*class, *level).context(|| "ioprio_set"),
+            Action::Personality(domain) => priority::personality(*domain).context(|| "personality"),
+            Action::MemoryPolicy(mode, nodes) => priority::set_mempolicy(*mode, nodes).context(|| "set_mempolicy"),
+            Action::NoNewPrivileges => process::set_no_new_privileges().context(|| "prctl PR_SET_NO_NEW_PRIVS"),
+            Action::Seccomp(filter) => self.install_filter(filter),
+            Action::AppArmor(profile) => self.write_attribute(&["apparmor/exec", "exec"], &format!("exec {profile}")),
+            Action::Selinux(label) => self.write_attribute(&["exec"], label),
+            Action::Identity(identity) => self.take_identity(identity),
+            Action::WorkingDirectory(path) => self.enter_directory(path),
+            Action::Find(name, path) => self.find_program(name, path),
+            Action::AwaitStart => self.await_start(),
+            Action::Execute(program) => Err(self.execute(program)),
+            other => Err(Error::Other(format!("{other:?} is not for init"))),
+        }
+    }
+
+    /// Waits for the runtime. If it has gone, so does this process: nobody would know of it.
+    fn wait(&self, signal: Signal) -> Result<()> {
+        match self.inheritance.channel.receive()? {
+            Some(Message::Tell(told)) if told == signal => Ok(()),
+            None => process::exit_now(1),
+            other => Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),
+        }
+    }
+
+    fn report(&self, error: &Error) {
+        let text = error.to_string();
+        // Once `start` is there it is the one to hear it; the runtime has gone.
+        match &self.starter {
+            Some(starter) => drop(rustix::io::write(starter, text.as_bytes())),
+            None => drop(self.inheritance.channel.fail(&text)),
+        }
+    }
+
+    /// Moves this process into the cgroup whose files the runtime has sent: a process that moves itself is spared the system-wide lock
+    /// of moving another.
+    fn join_cgroup(&self) -> Result<()> {
+        match self.inheritance.channel.receive()? {
+            Some(Message::Cgroup(files)) => crate::cgroups::join(files),
+            None => process::exit_now(1),
+            other => Err(Error::Other(format!("expected the cgroup, got {other:?}"))),
+        }
+    }
+
+    fn open_current_root(&mut self) -> Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.root = Some(rustix::fs::open(c"/", flags, Mode::empty()).context(|| "open /")?);
+        Ok(())
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or_else(|| Error::Other("the root file system is not open yet".into()))
+    }
+}
+
+/// Opens the place of a namespace.
+pub fn open_place(place: &Place) -> Result<OwnedFd> {
+    match place {
+        Place::Path(path) => rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .context(|| format!("open namespace {path}")),
+        Place::Process(process) => {
+            process.pidfd().ok_or_else(|| Error::State(format!("process {} has ended", process.pid)))
+        }
+    }
+}
+
+/// Enters namespaces.
+pub fn join(list: &[Join]) -> Result<()> {
+    // Opened first, all of them: their paths belong to the mount namespace that may be left below.
+    let fds = list.iter().map(|join| open_place(&join.place)).collect::<Result<Vec<_>>>()?;
+    for (join, fd) in list.iter().zip(&fds) {
+        namespace::setns(fd.as_fd(), join.flags).context(|| format!("setns {:?}", join.place))?;
+    }
+    Ok(())
+}
+
+/// Makes the namespace, gives it its offsets while no process is in it, and enters it (time_namespaces(7)).
+fn time_namespace(offsets: &str) -> Result<()> {
+    namespace::unshare(flag::NEWTIME).context(|| "unshare time")?;
+    if !offsets.is_empty() {
+        std::fs::write("/proc/self/timens_offsets", offsets).context(|| "write /proc/self/timens_offsets")?;
+    }
+    let path = c"/proc/self/ns/time_for_children";
+    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open time namespace")?;
+    namespace::setns(fd.as_fd(), flag::NEWTIME).context(|| "setns time")
+}
+
+fn join_keyring(name: &str) -> Result<()> {
+    const USER_SEARCH: u32 = 0x0008_0000;
+    let name = CString::new(name).map_err(|_| Error::Other("a keyring's name holds a NUL".into()))?;
+    match keyring::join_session(&name) {
+        // Kernels without keyrings, and quotas, are no reason not to start (as runc).
+        Err(Errno::NOSYS | Errno::DQUOT | Errno::PERM) => Ok(()),
+        Err(e) => Err(e).context(|| "keyctl join session keyring"),
+        Ok(key) => match keyring::add_permissions(key, USER_SEARCH) {
+            Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
+            Err(e) => Err(e).context(|| "keyctl set permissions"),
+        },
+    }
+}

@@ -1,0 +1,172 @@
+//! Mounts, built detached and moved into place.
+
+use super::tree::{self, Want};
+use super::{Init, copy_up};
+use crate::error::{Context, Error, Result};
+use crate::step::{MountSource, MountStep};
+use carboy_sys::mount::{Change, attr, mount_setattr};
+use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A detached copy of what `path` below `dir` names (or of `dir` itself if it is empty).
+pub fn detach(dir: BorrowedFd<'_>, path: &str, recursive: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(dir, path, flags)
+}
+
+/// Puts a detached mount onto a handle.
+pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", target, c"", flags)
+}
+
+/// A new file system, mounted nowhere yet.
+pub fn new_file_system(
+    kind: &str,
+    source: Option<&str>,
+    data: &[(String, Option<String>)],
+    attributes: u64,
+) -> Result<OwnedFd> {
+    let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).context(|| format!("fsopen {kind}"))?;
+    if let Some(source) = source.filter(|source| !source.is_empty()) {
+        fsconfig_set_string(&fs, c"source", source).context(|| format!("fsconfig {kind} source={source}"))?;
+    }
+    for (key, value) in data {
+        match value {
+            Some(value) => fsconfig_set_string(&fs, key, value)
+                .map_err(|e| explain(&fs, e))
+                .map_err(|reason| Error::Other(format!("fsconfig {kind} {key}={value}: {reason}")))?,
+            None => fsconfig_set_flag(&fs, key)
+                .map_err(|e| explain(&fs, e))
+                .map_err(|reason| Error::Other(format!("fsconfig {kind} {key}: {reason}")))?,
+        }
+    }
+    if let Err(e) = fsconfig_create(&fs) {
+        // A bare errno when the kernel says no more, so that callers can tell a refusal from a mistake.
+        return match messages(&fs) {
+            text if text.is_empty() => Err(e).context(|| format!("create {kind}")),
+            text => Err(e).context(|| format!("create {kind} ({text})")),
+        };
+    }
+    let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(|| format!("fsmount {kind}"))
+}
+
+fn explain(fs: &OwnedFd, errno: Errno) -> String {
+    match messages(fs) {
+        text if text.is_empty() => errno.to_string(),
+        text => format!("{errno} ({text})"),
+    }
+}
+
+/// What the kernel logged on a file system context, as `e tmpfs: Bad value for 'size'`.
+fn messages(fs: &OwnedFd) -> String {
+    let mut text = String::new();
+    let mut buffer = [0u8; 256];
+    while let Ok(length) = rustix::io::read(fs, &mut buffer) {
+        let line = String::from_utf8_lossy(&buffer[..length]);
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(line.trim_end().get(2..).unwrap_or_default());
+    }
+    text
+}
+
+impl Init<'_> {
+    /// One mount of the plan.
+    pub fn mount(&mut self, step: &MountStep) -> Result<()> {
+        match &step.source {
+            MountSource::Existing => {
+                let target = tree::find(self.root()?, &step.destination).context(|| format!("openat2 {}", step.destination))?;
+                let dir = target.as_fd();
+                change(dir, step).context(|| format!("mount_setattr {}", step.destination))
+            }
+            MountSource::Bind { path, recursive } => self.bind(step, path, *recursive),
+            MountSource::New { kind, source } => self.mount_new(step, kind, source),
+            MountSource::Cgroup(view) => self.mount_cgroup(step, view),
+        }
+    }
+
+    fn bind(&mut self, step: &MountStep, path: &str, recursive: bool) -> Result<()> {
+        let mount = detach(CWD, path, recursive).context(|| format!("open_tree {path}"))?;
+        let stat = rustix::fs::fstat(&mount).context(|| format!("fstat {path}"))?;
+        let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if step.destination == "/proc" && !is_proc(mount.as_fd()) {
+            return Err(Error::Other(format!("{path} cannot be mounted because it would cover /proc")));
+        }
+        let want = if directory { Want::Directory } else { Want::File };
+        let target = tree::find_or_make(self.root()?, &step.destination, want)?;
+        if let Some((uid, gid, all)) = &step.id_map {
+            let map = super::userns::with_maps(uid, gid)?;
+            let change = Change { set: attr::IDMAP, ..Change::default() };
+            mount_setattr(mount.as_fd(), c"", *all, change, Some(map.as_fd())).context(|| format!("idmap {path}"))?;
+        }
+        change(mount.as_fd(), step).context(|| format!("mount_setattr {path}"))?;
+        attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))
+    }
+
+    fn mount_new(&mut self, step: &MountStep, kind: &str, source: &str) -> Result<()> {
+        let target = if matches!(kind, "proc" | "sysfs") {
+            self.plain_directory(kind, &step.destination)?
+        } else {
+            tree::find_or_make(self.root()?, &step.destination, Want::Directory)?
+        };
+        // A file system that starts with what it covers must be writable until it holds that.
+        let late = if step.copy_up { step.attributes.set & attr::RDONLY } else { 0 };
+        let mount = new_file_system(kind, Some(source), &step.data, step.attributes.set & !late)?;
+        if step.copy_up {
+            copy_up::copy(target.as_fd(), mount.as_fd()).context(|| format!("copy {} to a tmpfs", step.destination))?;
+        }
+        if late != 0 || step.recursive != Change::default() || !step.propagation.is_empty() {
+            change(mount.as_fd(), step).context(|| format!("mount_setattr {}", step.destination))?;
+        }
+        attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
+        if step.destination == "/proc" && kind == "proc" {
+            self.proc = Some(mount);
+        }
+        Ok(())
+    }
+
+    /// The mount point of a file system that the runtime itself writes to later: no link may stand in its way
+    /// (CVE-2019-16884, CVE-2023-27561).
+    fn plain_directory(&self, kind: &str, path: &str) -> Result<OwnedFd> {
+        let ordinary = || Error::Other(format!("filesystem {kind:?} must be mounted on ordinary directory"));
+        match tree::find_plain(self.root()?, path) {
+            Ok(fd) if tree::is_directory(fd.as_fd()).context(|| format!("fstat {path}"))? => Ok(fd),
+            Ok(_) | Err(Errno::LOOP) => Err(ordinary()),
+            Err(Errno::NOENT) => {
+                tree::find_or_make(self.root()?, path, Want::Directory)?;
+                tree::find_plain(self.root()?, path).map_err(|_| ordinary())
+            }
+            Err(e) => Err(e).context(|| format!("openat2 {path}")),
+        }
+    }
+}
+
+/// Applies attributes and propagation to a mount.
+pub fn change(mount: BorrowedFd<'_>, step: &MountStep) -> Result<(), Errno> {
+    if step.attributes != Change::default() {
+        mount_setattr(mount, c"", false, step.attributes, None)?;
+    }
+    if step.recursive != Change::default() {
+        mount_setattr(mount, c"", true, step.recursive, None)?;
+    }
+    for (flag, recursive) in &step.propagation {
+        mount_setattr(mount, c"", *recursive, Change { propagation: *flag, ..Change::default() }, None)?;
+    }
+    Ok(())
+}
+
+fn is_proc(fd: BorrowedFd<'_>) -> bool {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    rustix::fs::fstatfs(fd).is_ok_and(|stat| stat.f_type as i64 == PROC_SUPER_MAGIC)
+}

@@ -1,0 +1,115 @@
+//! The root file system: opened, made a mount, made the root.
+
+use super::{Init, tree};
+use crate::error::{Context, Error, Result};
+use crate::step::{Action, Step};
+use carboy_sys::mount::{Change, attr, mount_setattr, propagation};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+const fn propagate(propagation: u64) -> Change {
+    Change { set: 0, clear: 0, propagation }
+}
+
+/// Sets the propagation of every mount of this new mount namespace.
+pub fn isolate(flag: u64) -> Result<()> {
+    mount_setattr(CWD, c"/", true, propagate(flag), None).context(|| "mount_setattr /")
+}
+
+impl Init<'_> {
+    /// Binds the root file system over itself, as pivot_root wants a mount, and keeps its descriptor for all that follows.
+    pub fn open_root(&mut self, path: &str, step: &Step) -> Result<()> {
+        debug_assert!(matches!(step.action, Action::Root(_)));
+        let root = super::mounts::detach(CWD, path, true).context(|| format!("open_tree {path}"))?;
+        if !tree::is_directory(root.as_fd()).context(|| format!("fstat {path}"))? {
+            return Err(Errno::NOTDIR).context(|| format!("root file system {path}"));
+        }
+        let target = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .context(|| format!("open {path}"))?;
+        super::mounts::attach(root.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
+        self.root = Some(root);
+        Ok(())
+    }
+
+    /// Makes it the root. The old one is stacked upon it by pivot_root(".", "."), and detached.
+    pub fn pivot(&mut self, move_only: bool) -> Result<()> {
+        rustix::process::fchdir(self.root()?).context(|| "fchdir to the root file system")?;
+        if move_only {
+            rustix::mount::mount_move(c".", c"/").context(|| "mount MS_MOVE to /")?;
+            rustix::process::chroot(c".").context(|| "chroot")?;
+        } else {
+            rustix::process::pivot_root(c".", c".").context(|| "pivot_root")?;
+            unmount(c".", UnmountFlags::DETACH).context(|| "umount2 of the old root")?;
+        }
+        rustix::process::chdir(c"/").context(|| "chdir /")
+    }
+
+    /// Sets the propagation of the new root.
+    pub fn root_propagation(&self, flag: u64, recursive: bool) -> Result<()> {
+        mount_setattr(self.root()?, c"", recursive, propagate(flag), None).context(|| "mount_setattr of the root")
+    }
+
+    /// Makes the root, and only it, read-only.
+    pub fn readonly_root(&self) -> Result<()> {
+        let change = Change { set: attr::RDONLY, ..Change::default() };
+        mount_setattr(self.root()?, c"", false, change, None).context(|| "mount_setattr of the root")
+    }
+
+    /// Writes a kernel parameter.
+    pub fn sysctl(&mut self, path: &str, value: &str) -> Result<()> {
+        let name = format!("sys/{path}");
+        self.write_proc(&name, value)
+    }
+
+    /// Writes an attribute of this process: the first of the names that exists.
+    pub fn write_attribute(&mut self, names: &[&str], value: &str) -> Result<()> {
+        for (index, name) in names.iter().enumerate() {
+            match self.write_proc(&format!("thread-self/attr/{name}"), value) {
+                Err(Error::Kernel { source: Errno::NOENT, .. }) if index + 1 < names.len() => {}
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file of procfs: through the mount that this process made itself, never through what lies over it
+    /// (CVE-2019-16884, CVE-2025-52881).
+    fn write_proc(&mut self, name: &str, value: &str) -> Result<()> {
+        if self.proc.is_none() {
+            self.proc = Some(self.private_proc()?);
+        }
+        let Some(proc) = &self.proc else { return Ok(()) };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+        let fd = openat2(proc, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)
+            .context(|| format!("openat2 /proc/{name}"))?;
+        rustix::io::write(&fd, value.as_bytes()).map(drop).context(|| format!("write /proc/{name}"))
+    }
+
+    fn private_proc(&self) -> Result<OwnedFd> {
+        const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+        if let Ok(mount) = super::mounts::new_file_system("proc", None, &[], 0) {
+            return Ok(mount);
+        }
+        // In a user namespace that does not own its PID namespace only the /proc that is there can be used.
+        let fd = tree::find_plain(self.root()?, "/proc").context(|| "openat2 /proc")?;
+        let stat = rustix::fs::fstatfs(&fd).context(|| "fstatfs /proc")?;
+        if stat.f_type as i64 == PROC_SUPER_MAGIC { Ok(fd) } else { Err(Error::Other("/proc is not procfs".into())) }
+    }
+}
+
+/// Makes the mount that holds `path` private: the root file system's parent, before pivot_root, where the rest stays shared.
+pub fn make_parent_private(path: &str) -> Result<()> {
+    for ancestor in Path::new(path).ancestors() {
+        let name = CString::new(ancestor.as_os_str().as_encoded_bytes()).unwrap_or_default();
+        match mount_setattr(CWD, &name, false, propagate(propagation::PRIVATE), None) {
+            // EINVAL: no mount point; its parent may be.
+            Err(Errno::INVAL) => {}
+            result => return result.context(|| format!("mount_setattr {}", ancestor.display())),
+        }
+    }
+    Ok(())
+}

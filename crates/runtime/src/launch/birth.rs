@@ -1,0 +1,88 @@
+//! The birth of the init process: one clone3, or two where a user namespace must be joined first.
+
+use super::Runner;
+use crate::channel::{Channel, Message};
+use crate::error::{Context, Error, Result};
+use crate::init::{self, Inheritance};
+use crate::step::{Birth, Place};
+use carboy_sys::clone::{Clone, clone3, flag};
+use carboy_sys::process;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use std::os::fd::AsFd;
+
+impl Runner<'_> {
+    /// Makes the process. In it, this does not return.
+    pub(super) fn give_birth(&mut self, birth: &Birth, inner: &mut Option<Channel>) -> Result<()> {
+        let channel = inner.take().ok_or_else(|| Error::Other("a plan has one process".into()))?;
+        let inheritance = Inheritance {
+            channel,
+            console_socket: self.launch.console_socket.take(),
+            start_socket: self.launch.start_socket.take(),
+            state: self.launch.state.clone(),
+            own_dev: self.launch.plan.steps.iter().any(|step| matches!(step.action, crate::step::Action::Devices(_))),
+            trace: self.launch.trace,
+        };
+        let visible = birth.create & flag::NEWPID == 0;
+        if visible {
+            // Other processes of the container will see this one and its children until they execute: they may not look into
+            // it, nor get at the runtime's executable by it (CVE-2016-9962, CVE-2019-5736).
+            process::set_dumpable(false).context(|| "prctl PR_SET_DUMPABLE")?;
+        }
+        if birth.through.is_empty() {
+            self.born_directly(birth, inheritance)
+        } else {
+            self.born_through(birth, inheritance)
+        }
+    }
+
+    fn born_directly(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
+        let home = birth.pid_namespace.as_ref().map(enter_pid_namespace).transpose()?;
+        match clone3(birth.create, None).context(|| "clone3")? {
+            Clone::Child => init::run(&self.launch.plan.steps, &inheritance),
+            Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
+        }
+        if let Some(home) = home {
+            // Hooks, too, are children of this process.
+            carboy_sys::namespace::setns(home.as_fd(), flag::NEWPID).context(|| "setns back")?;
+        }
+        Ok(())
+    }
+
+    /// An intermediate process joins the namespaces, the user namespace first, and makes init as a child of this process.
+    fn born_through(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
+        let Clone::Parent { pidfd, .. } = clone3(0, None).context(|| "clone3")? else {
+            let result = init::join(&birth.through).and_then(|()| {
+                match clone3(birth.create | flag::PARENT, None).context(|| "clone3")? {
+                    Clone::Child => init::run(&self.launch.plan.steps, &inheritance),
+                    Clone::Parent { pid, .. } => inheritance.channel.born(pid),
+                }
+            });
+            if let Err(e) = result {
+                let _ = inheritance.channel.fail(&e.to_string());
+            }
+            process::exit_now(0)
+        };
+        drop(inheritance);
+        waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
+        // Init waits for its cgroup before it says anything but the terminal's descriptor, which `next` keeps.
+        match self.next()? {
+            Some(Message::Born(pid)) => {
+                let raw = Pid::from_raw(pid).ok_or_else(|| Error::Other("no PID".into()))?;
+                // Our own child, and not reaped: the PID cannot be another's.
+                self.child = Some((pid, pidfd_open(raw, PidfdFlags::empty()).context(|| "pidfd_open")?));
+                Ok(())
+            }
+            other => Err(Error::Other(format!("expected a process, got {other:?}"))),
+        }
+    }
+}
+
+/// Has the next child born in another PID namespace. Returns the own one.
+fn enter_pid_namespace(place: &Place) -> Result<std::os::fd::OwnedFd> {
+    let path = c"/proc/self/ns/pid";
+    let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open /proc/self/ns/pid")?;
+    let fd = init::open_place(place)?;
+    carboy_sys::namespace::setns(fd.as_fd(), flag::NEWPID).context(|| format!("setns {place:?}"))?;
+    Ok(home)
+}

@@ -1,0 +1,208 @@
+//! The runtime's half of a plan: births the init process, does for it what is done from outside, hears what it says.
+//!
+//! If anything fails, the process is killed and reaped before the error is returned; what else was taken is the caller's to give
+//! back, as only it knows the record.
+
+mod birth;
+mod idmap;
+
+use crate::cgroups;
+use crate::channel::{Channel, Message};
+use crate::error::{Context, Error, Result};
+use crate::hooks;
+use crate::init::Inheritance;
+use crate::plan::Plan;
+use crate::step::{Action, Limit, Signal, Step};
+use carboy_oci::state::{State, Status};
+use carboy_wire::plan::{Actor, PlanReport};
+use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions, waitid};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+/// What the callers decide.
+pub struct Launch<'a> {
+    /// The steps.
+    pub plan: &'a Plan,
+    /// What hooks read; its PID is filled in.
+    pub state: State,
+    /// Where the terminal's master goes; otherwise the caller gets it.
+    pub console_socket: Option<OwnedFd>,
+    /// Where `start` will knock.
+    pub start_socket: Option<OwnedFd>,
+    /// Called with the PID once the process is ready and before it may go on: the moment to write the record.
+    pub record: &'a mut dyn FnMut(i32) -> Result<()>,
+    /// Whether to measure.
+    pub trace: bool,
+}
+
+/// A process that runs the program, or waits for `start`.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its PID.
+    pub pid: i32,
+    /// Its pidfd.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, if the plan has a terminal and no socket took it.
+    pub console: Option<OwnedFd>,
+    /// The steps with their times.
+    pub report: Option<PlanReport>,
+}
+
+/// The runtime's side while a plan is under way.
+struct Runner<'a> {
+    launch: Launch<'a>,
+    channel: Channel,
+    child: Option<(i32, OwnedFd)>,
+    console: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
+    times: Vec<(u16, u64)>,
+    executed: bool,
+}
+
+/// Performs a plan.
+pub fn launch(launch: Launch<'_>) -> Result<Launched> {
+    let (channel, inner) = Channel::pair()?;
+    let plan = launch.plan;
+    let mut runner =
+        Runner { launch, channel, child: None, console: None, listener: None, times: Vec::new(), executed: false };
+    let mut inner = Some(inner);
+    let mut result = Ok(());
+    for (index, step) in plan.steps.iter().enumerate() {
+        let begun = runner.launch.trace.then(Instant::now);
+        result = runner.perform(step, &mut inner);
+        if result.is_err() {
+            break;
+        }
+        if let Some(begun) = begun.filter(|_| step.actor == Actor::Runtime) {
+            runner.times.push((index as u16, begun.elapsed().as_nanos() as u64));
+        }
+    }
+    match result {
+        Ok(()) => runner.finish(plan),
+        Err(e) => Err(runner.abandon(e)),
+    }
+}
+
+impl Runner<'_> {
+    fn perform(&mut self, step: &Step, inner: &mut Option<Channel>) -> Result<()> {
+        let result = match &step.action {
+            Action::Clone(birth) => self.give_birth(birth, inner),
+            Action::Tell(signal) if step.actor == Actor::Init => return self.hear(*signal),
+            Action::Tell(signal) => return self.tell(*signal),
+            Action::Execute(_) => return self.hear_execution(),
+            _ if step.actor == Actor::Init => return Ok(()),
+            Action::IdMaps(maps) => idmap::write(self.pid(), maps),
+            Action::OomScore(score) => set_oom_score(self.pid(), *score),
+            Action::Cgroup(placement) => self.hand_out_cgroup(placement),
+            Action::OuterLimits(limits) => set_limits(self.pid(), limits),
+            Action::Hooks(moment, list) => {
+                // After the program has started its state is running.
+                let status = if self.executed { Status::Running } else { Status::Creating };
+                hooks::run(*moment, list, &State { pid: self.pid(), status, ..self.launch.state.clone() })
+            }
+            other => Err(Error::Other(format!("{other:?} is not for the runtime"))),
+        };
+        result.map_err(|e| Error::Step { step: step.name(), source: Box::new(e) })
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.as_ref().map_or(0, |(pid, _)| *pid)
+    }
+
+    fn hand_out_cgroup(&mut self, placement: &cgroups::Placement) -> Result<()> {
+        let files = placement.create()?;
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        self.channel.cgroup(&files)
+    }
+
+    fn tell(&mut self, signal: Signal) -> Result<()> {
+        if signal == Signal::Proceed {
+            let pid = self.pid();
+            (self.launch.record)(pid)?;
+        }
+        self.channel.tell(signal)
+    }
+
+    /// Waits until init lets this side go on.
+    fn hear(&mut self, signal: Signal) -> Result<()> {
+        loop {
+            match self.next()? {
+                Some(Message::Tell(told)) if told == signal => return Ok(()),
+                Some(other) => return Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),
+                None => return Err(Error::Other("the container's first process died while it was being set up".into())),
+            }
+        }
+    }
+
+    /// Waits until the program has replaced init. With `create` it is `start` that will hear of it.
+    fn hear_execution(&mut self) -> Result<()> {
+        let waits = self.launch.plan.steps.iter().any(|step| matches!(step.action, Action::AwaitStart));
+        self.executed = true;
+        match if waits { None } else { self.next()? } {
+            None => Ok(()),
+            Some(other) => Err(Error::Other(format!("expected the program to run, got {other:?}"))),
+        }
+    }
+
+    /// The next message that is for the plan; the others are kept here.
+    fn next(&mut self) -> Result<Option<Message>> {
+        loop {
+            match self.channel.receive()? {
+                Some(Message::Failed(text)) => return Err(Error::Init(text)),
+                Some(Message::Times(times)) => self.times.extend(times),
+                Some(Message::Console(fd)) => self.console = Some(fd),
+                Some(Message::Listener(fd)) => self.listener = Some(fd),
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn finish(mut self, plan: &Plan) -> Result<Launched> {
+        let report = self.launch.trace.then(|| {
+            let mut steps: Vec<_> = plan.steps.iter().map(Step::report).collect();
+            for (index, ns) in &self.times {
+                if let Some(step) = steps.get_mut(usize::from(*index)) {
+                    step.took_ns = Some(*ns);
+                }
+            }
+            PlanReport { steps }
+        });
+        let (pid, pidfd) = self.child.take().ok_or_else(|| Error::Other("the plan has no process".into()))?;
+        Ok(Launched { pid, pidfd, console: self.console, report })
+    }
+
+    /// Ends the process. What it said last explains a failure better than what this side noticed.
+    fn abandon(mut self, error: Error) -> Error {
+        let Some((_, pidfd)) = self.child.take() else { return error };
+        let _ = carboy_sys::signal::pidfd_kill(pidfd.as_fd(), 9);
+        let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        if matches!(error, Error::Init(_)) {
+            return error;
+        }
+        loop {
+            match self.next() {
+                Err(said @ Error::Init(_)) => return said,
+                Ok(Some(_)) => {}
+                _ => return error,
+            }
+        }
+    }
+}
+
+fn set_oom_score(pid: i32, score: i32) -> Result<()> {
+    let path = format!("/proc/{pid}/oom_score_adj");
+    match std::fs::write(&path, score.to_string()) {
+        // A lower score than the runtime's own needs CAP_SYS_RESOURCE on the host, which a rootless runtime has not (as runc).
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied && cgroups::rootless() => Ok(()),
+        result => result.context(|| format!("write {score} to {path}")),
+    }
+}
+
+/// Init sets its own limits afterwards; what it may not raise in its user namespace is raised from here, if this process may.
+fn set_limits(pid: i32, limits: &[Limit]) -> Result<()> {
+    for limit in limits {
+        let value = Rlimit { current: limit.soft, maximum: limit.hard };
+        let _ = rustix::process::prlimit(Pid::from_raw(pid), limit.resource, value);
+    }
+    Ok(())
+}

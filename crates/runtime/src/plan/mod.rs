@@ -1,0 +1,480 @@
+//! A configuration becomes a list of steps.
+//!
+//! Pure: what is known of the host comes in as [`Host`]; nothing is opened, nothing is asked of the kernel. What cannot be honoured is
+//! refused here, before anything is done, with the name of the field.
+//!
+//! ```text
+//! runtime                                   init
+//!   clone ──────────────────────────────────▶│
+//!   id maps ──── MapsWritten ───────────────▶│ session, join, keyring, loopback
+//!   OOM score, cgroup  (in parallel with)    │ isolate, root, mounts
+//!   ──────────── its files ─────────────────▶│ joins it, cgroup namespace, cgroup mounts, devices, links
+//!   hooks ◀───── RootfsReady ────────────────┤ (only with hooks)
+//!   ──────────── HooksDone ─────────────────▶│ createContainer hooks, pivot, console, sysctl, masks, limits, identity, cwd
+//!   record ◀──── Created ────────────────────┤
+//!   ──────────── Proceed ───────────────────▶│ `create`: waits for `start`;  startContainer hooks, filter, execute
+//! ```
+
+pub mod capabilities;
+mod devices;
+mod mounts;
+pub mod namespaces;
+mod options;
+mod process;
+
+use crate::cgroups::{Placement, View};
+use crate::error::{Error, Result};
+use crate::step::{Action, Birth, Filter, IdMaps, Join, Moment, Place, MountSource, Program, Signal, Step};
+use carboy_oci::runtime::{Hooks, Linux, Process, Spec};
+use carboy_sys::clone::flag;
+use carboy_state::process::ProcessRef;
+use carboy_sys::mount::propagation;
+use carboy_wire::plan::Actor;
+use namespaces::{Namespaces, plan_namespaces};
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+pub use mounts::clean;
+pub use options::words as mount_options;
+
+/// What is known of the host and of the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Effective user ID.
+    pub euid: u32,
+    /// Effective group ID.
+    pub egid: u32,
+    /// Whether the kernel has AppArmor.
+    pub apparmor: bool,
+    /// Whether the kernel has SELinux.
+    pub selinux: bool,
+}
+
+/// What the command line adds to the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Container ID.
+    pub id: String,
+    /// Absolute path of the bundle.
+    pub bundle: PathBuf,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `create`: the program waits for `start`, which runs the poststart hooks.
+    pub await_start: bool,
+    /// `--no-new-keyring`.
+    pub no_new_keyring: bool,
+    /// `--preserve-fds`, and those of socket activation.
+    pub preserved: u32,
+}
+
+/// A plan.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// In order of execution.
+    pub steps: Vec<Step>,
+    /// What is ignored, as the spec says to.
+    pub warnings: Vec<String>,
+}
+
+/// A plan in the making.
+pub struct Planner<'a> {
+    host: &'a Host,
+    steps: Vec<Step>,
+    warnings: Vec<String>,
+    setgroups_denied: bool,
+    late_filter: Option<Filter>,
+    program: Program,
+}
+
+/// The steps of `create` and `run`.
+pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, view: &View) -> Result<Plan> {
+    let process = spec.process.as_ref().ok_or_else(|| Error::invalid("process", "is missing"))?;
+    let root = spec.root.as_ref().filter(|root| !root.path.is_empty());
+    let root = root.ok_or_else(|| Error::invalid("root.path", "is missing"))?;
+    let default = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&default);
+    check(spec, linux)?;
+    process::check(process)?;
+    let namespaces = plan_namespaces(linux)?;
+    let mut planner = Planner::new(host);
+    planner.birth(spec, process, linux, &namespaces, placement)?;
+    planner.early(request, linux, &namespaces);
+    let rootfs = request.bundle.join(&root.path).to_string_lossy().into_owned();
+    planner.root(linux, rootfs)?;
+    planner.mounts(spec, linux, &namespaces, request, view)?;
+    planner.devices(spec, linux, &namespaces)?;
+    let hooks = spec.hooks.as_ref();
+    planner.create_hooks(hooks);
+    planner.init("root.path", Action::Pivot { move_only: request.no_pivot });
+    if process.terminal {
+        let size = process.console_size.as_ref().map(|size| (size.height, size.width));
+        planner.init("process.terminal", Action::Console(size));
+    }
+    planner.finish_root(spec, linux, root.readonly)?;
+    planner.process(process, linux, request.preserved)?;
+    planner.init("", Action::Tell(Signal::Created));
+    planner.runtime("", Action::Tell(Signal::Proceed));
+    if request.await_start {
+        planner.init("", Action::AwaitStart);
+    }
+    planner.hooks(Actor::Init, Moment::StartContainer, hooks);
+    planner.execute();
+    if !request.await_start {
+        planner.hooks(Actor::Runtime, Moment::Poststart, hooks);
+    }
+    Ok(Plan { steps: planner.steps, warnings: planner.warnings })
+}
+
+/// A running container, for `exec`.
+#[derive(Debug, Clone, Copy)]
+pub struct Running {
+    /// Its init.
+    pub init: ProcessRef,
+    /// Bits of the namespaces that it does not share with the runtime.
+    pub own: u64,
+}
+
+impl Running {
+    fn birth(&self) -> Birth {
+        let place = Place::Process(self.init);
+        if self.own & flag::NEWUSER != 0 {
+            return Birth { through: vec![Join { flags: self.own, place }], ..Birth::default() };
+        }
+        Birth { pid_namespace: (self.own & flag::NEWPID != 0).then_some(place), ..Birth::default() }
+    }
+
+    fn joins(&self) -> Vec<Join> {
+        let rest = self.own & !flag::NEWPID;
+        if self.own & flag::NEWUSER != 0 || rest == 0 {
+            return Vec::new();
+        }
+        vec![Join { flags: rest, place: Place::Process(self.init) }]
+    }
+}
+
+/// The steps of `exec`.
+pub fn plan_exec(
+    process: &Process,
+    linux: &Linux,
+    host: &Host,
+    container: Running,
+    placement: Placement,
+    preserved: u32,
+) -> Result<Plan> {
+    process::check(process)?;
+    let mut planner = Planner::new(host);
+    planner.runtime("linux.namespaces", Action::Clone(container.birth()));
+    if let Some(score) = process.oom_score_adj {
+        planner.runtime("process.oomScoreAdj", Action::OomScore(score));
+    }
+    planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
+    planner.init("linux.namespaces", Action::Join(container.joins()));
+    planner.init("linux.cgroupsPath", Action::JoinCgroup);
+    planner.init("", Action::Session);
+    planner.init("", Action::CurrentRoot);
+    if process.terminal {
+        let size = process.console_size.as_ref().map(|size| (size.height, size.width));
+        planner.init("process.terminal", Action::Console(size));
+    }
+    planner.process(process, linux, preserved)?;
+    planner.init("", Action::Tell(Signal::Created));
+    planner.runtime("", Action::Tell(Signal::Proceed));
+    planner.execute();
+    Ok(Plan { steps: planner.steps, warnings: planner.warnings })
+}
+
+/// Fields that are known and cannot be honoured, and those that contradict each other.
+fn check(spec: &Spec, linux: &Linux) -> Result<()> {
+    let major = spec.oci_version.split('.').next().unwrap_or("");
+    if major != "1" {
+        return Err(Error::invalid("ociVersion", format!("{:?} is not 1.x", spec.oci_version)));
+    }
+    if !linux.net_devices.is_empty() {
+        return Err(Error::invalid("linux.netDevices", "is not supported yet"));
+    }
+    if linux.intel_rdt.is_some() {
+        return Err(Error::invalid("linux.intelRdt", "is not supported"));
+    }
+    let user = linux.namespaces.iter().find(|n| n.kind == "user");
+    let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    match user {
+        None if maps => Err(Error::invalid("linux.uidMappings", "there is no user namespace to map IDs for")),
+        Some(n) if n.path.is_none() && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) => {
+            Err(Error::invalid("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings"))
+        }
+        _ => check_uts(spec, linux),
+    }
+}
+
+fn check_uts(spec: &Spec, linux: &Linux) -> Result<()> {
+    let has = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind);
+    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    for (field, value) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        if set(value) && !has("uts") {
+            return Err(Error::invalid(field, "cannot be set without a uts namespace"));
+        }
+    }
+    if !linux.time_offsets.is_empty() && !has("time") {
+        return Err(Error::invalid("linux.timeOffsets", "cannot be set without a time namespace"));
+    }
+    Ok(())
+}
+
+impl<'a> Planner<'a> {
+    fn new(host: &'a Host) -> Planner<'a> {
+        Planner {
+            host,
+            steps: Vec::with_capacity(48),
+            warnings: Vec::new(),
+            setgroups_denied: false,
+            late_filter: None,
+            program: Program::default(),
+        }
+    }
+
+    fn push(&mut self, actor: Actor, from: impl Into<Cow<'static, str>>, action: Action) {
+        self.steps.push(Step { actor, from: from.into(), action });
+    }
+
+    fn runtime(&mut self, from: impl Into<Cow<'static, str>>, action: Action) {
+        self.push(Actor::Runtime, from, action);
+    }
+
+    /// What the runtime does for the new process.
+    fn birth(
+        &mut self,
+        spec: &Spec,
+        process: &Process,
+        linux: &Linux,
+        namespaces: &Namespaces,
+        placement: Placement,
+    ) -> Result<()> {
+        self.runtime("linux.namespaces", Action::Clone(namespaces.birth.clone()));
+        if namespaces.new & flag::NEWUSER != 0 {
+            let maps = self.id_maps(linux)?;
+            self.setgroups_denied = maps.deny_setgroups;
+            self.runtime("linux.uidMappings", Action::IdMaps(maps));
+            let limits = process::limits(&process.rlimits)?;
+            if !limits.is_empty() && self.host.euid == 0 {
+                self.runtime("process.rlimits", Action::OuterLimits(limits));
+            }
+            self.runtime("", Action::Tell(Signal::MapsWritten));
+        }
+        if let Some(score) = process.oom_score_adj {
+            if !(-1000..=1000).contains(&score) {
+                return Err(Error::invalid("process.oomScoreAdj", "must be -1000 to 1000"));
+            }
+            self.runtime("process.oomScoreAdj", Action::OomScore(score));
+        }
+        let from = if spec.linux.as_ref().is_some_and(|l| l.resources.is_some()) {
+            "linux.cgroupsPath, linux.resources"
+        } else {
+            "linux.cgroupsPath"
+        };
+        self.runtime(from, Action::Cgroup(placement));
+        Ok(())
+    }
+
+    fn id_maps(&self, linux: &Linux) -> Result<IdMaps> {
+        let (uid, gid) = (linux.uid_mappings.clone(), linux.gid_mappings.clone());
+        for (field, map) in [("linux.uidMappings", &uid), ("linux.gidMappings", &gid)] {
+            if map.len() > 340 {
+                return Err(Error::invalid(field, "has more than 340 ranges"));
+            }
+            if map.iter().any(|m| m.size == 0) {
+                return Err(Error::invalid(field, "has a range of size 0"));
+            }
+        }
+        let only = |map: &[carboy_oci::runtime::IdMapping], id: u32| map.len() == 1 && map[0].size == 1 && map[0].host_id == id;
+        let unprivileged = self.host.euid != 0;
+        let own = only(&uid, self.host.euid) && only(&gid, self.host.egid);
+        Ok(IdMaps { uid, gid, helpers: unprivileged && !own, deny_setgroups: unprivileged && own })
+    }
+
+    /// What the init process does before it touches the root file system.
+    fn early(&mut self, request: &Request, linux: &Linux, namespaces: &Namespaces) {
+        if !namespaces.join.is_empty() {
+            self.init("linux.namespaces", Action::Join(namespaces.join.clone()));
+        }
+        self.init("", Action::Session);
+        if namespaces.time {
+            let lines = linux
+                .time_offsets
+                .iter()
+                .map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs))
+                .collect();
+            self.init("linux.timeOffsets", Action::TimeNamespace(lines));
+        }
+        if !request.no_new_keyring {
+            self.init("", Action::Keyring(format!("_ses.{}", request.id)));
+        }
+        if namespaces.new & flag::NEWNET != 0 {
+            self.init("linux.namespaces", Action::Loopback);
+        }
+    }
+
+    fn root(&mut self, linux: &Linux, rootfs: String) -> Result<()> {
+        let word = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty());
+        let flag = match word {
+            None => propagation::SLAVE,
+            Some(word) => {
+                let reason = || Error::invalid("linux.rootfsPropagation", format!("{word:?} is none"));
+                options::propagation_of(word).ok_or_else(reason)?.0
+            }
+        };
+        // A shared or unbindable parent would reach the host, or could not be pivoted into: it is set on the new root alone.
+        let outside = if flag == propagation::PRIVATE { flag } else { propagation::SLAVE };
+        self.init("linux.rootfsPropagation", Action::Isolate(outside));
+        self.init("root.path", Action::Root(rootfs));
+        Ok(())
+    }
+
+    /// The mounts. The cgroup namespace is made as late as they permit, as the cgroup is being prepared meanwhile.
+    fn mounts(
+        &mut self,
+        spec: &Spec,
+        linux: &Linux,
+        namespaces: &Namespaces,
+        request: &Request,
+        view: &View,
+    ) -> Result<()> {
+        if linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()) && !self.host.selinux {
+            return Err(Error::invalid("linux.mountLabel", "is given, but this kernel has no SELinux"));
+        }
+        let mut entered = false;
+        for (index, mount) in spec.mounts.iter().enumerate() {
+            let step = mounts::plan_mount(mount, index, &request.bundle, linux, view)?;
+            if matches!(step.source, MountSource::Cgroup(_)) && !entered {
+                self.enter_cgroup_namespace(namespaces);
+                entered = true;
+            }
+            self.init(format!("mounts[{index}]"), Action::Mount(step));
+        }
+        if !entered {
+            self.enter_cgroup_namespace(namespaces);
+        }
+        Ok(())
+    }
+
+    fn enter_cgroup_namespace(&mut self, namespaces: &Namespaces) {
+        self.init("linux.cgroupsPath", Action::JoinCgroup);
+        if namespaces.cgroup {
+            self.init("linux.namespaces", Action::CgroupNamespace);
+        }
+    }
+
+    fn create_hooks(&mut self, hooks: Option<&Hooks>) {
+        let outside = hooks.is_some_and(|h| !h.prestart.is_empty() || !h.create_runtime.is_empty());
+        if outside {
+            self.init("", Action::Tell(Signal::RootfsReady));
+            self.hooks(Actor::Runtime, Moment::Prestart, hooks);
+            self.hooks(Actor::Runtime, Moment::CreateRuntime, hooks);
+            self.runtime("", Action::Tell(Signal::HooksDone));
+        }
+        self.hooks(Actor::Init, Moment::CreateContainer, hooks);
+    }
+
+    fn hooks(&mut self, actor: Actor, moment: Moment, hooks: Option<&Hooks>) {
+        let Some(hooks) = hooks else { return };
+        let list = moment.of(hooks);
+        if !list.is_empty() {
+            self.push(actor, format!("hooks.{}", moment.name()), Action::Hooks(moment, list.to_vec()));
+        }
+    }
+
+    /// What follows pivot_root.
+    fn finish_root(&mut self, spec: &Spec, linux: &Linux, readonly: bool) -> Result<()> {
+        if let Some((flag, recursive)) = linux.rootfs_propagation.as_deref().and_then(options::propagation_of) {
+            self.init("linux.rootfsPropagation", Action::RootPropagation(flag, recursive));
+        }
+        for (field, value) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+            let Some(value) = value.as_ref().filter(|value| !value.is_empty()) else { continue };
+            let action =
+                if field == "hostname" { Action::Hostname(value.clone()) } else { Action::Domainname(value.clone()) };
+            self.init(field, action);
+        }
+        for (name, value) in &linux.sysctl {
+            let path = sysctl_path(name, linux)?;
+            self.init(format!("linux.sysctl.{name}"), Action::Sysctl(path, value.clone()));
+        }
+        if readonly {
+            self.init("root.readonly", Action::ReadonlyRoot);
+        }
+        for (field, list) in [("linux.readonlyPaths", &linux.readonly_paths), ("linux.maskedPaths", &linux.masked_paths)] {
+            if list.iter().any(|path| !path.starts_with('/')) {
+                return Err(Error::invalid(field, "holds a path that is not absolute"));
+            }
+        }
+        if !linux.readonly_paths.is_empty() {
+            self.init("linux.readonlyPaths", Action::Readonly(linux.readonly_paths.iter().map(|p| clean(p)).collect()));
+        }
+        if !linux.masked_paths.is_empty() {
+            self.init("linux.maskedPaths", Action::Mask(linux.masked_paths.iter().map(|p| clean(p)).collect()));
+        }
+        Ok(())
+    }
+}
+
+/// The path below /proc/sys of a kernel parameter that a container may set: one that belongs to a namespace of its own.
+fn sysctl_path(name: &str, linux: &Linux) -> Result<String> {
+    const IPC: &[&str] = &[
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    // As in sysctl(8): if the first separator is a slash, dots are part of names, as in net/ipv4/conf/eth0.1/forwarding.
+    let slashes = name.find(['/', '.']).is_some_and(|at| name.as_bytes()[at] == b'/');
+    let swap = |c: char| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    let path: String = if slashes { name.to_owned() } else { name.chars().map(swap).collect() };
+    let dotted: String = if slashes { name.chars().map(swap).collect() } else { name.to_owned() };
+    let field = || format!("linux.sysctl.{name}");
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        return Err(Error::invalid(field(), "is no parameter"));
+    }
+    let own = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind);
+    let kind = match () {
+        () if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") => "ipc",
+        () if dotted.starts_with("net.") => "network",
+        () if dotted == "kernel.domainname" => "uts",
+        () if dotted == "kernel.hostname" => return Err(Error::invalid(field(), "use the field hostname")),
+        () if dotted.starts_with("user.") => "user",
+        () => return Err(Error::invalid(field(), "does not belong to any namespace")),
+    };
+    if own(kind) { Ok(path) } else { Err(Error::invalid(field(), format!("needs a {kind} namespace of its own"))) }
+}
+
+impl Moment {
+    /// The spec's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Moment::Prestart => "prestart",
+            Moment::CreateRuntime => "createRuntime",
+            Moment::CreateContainer => "createContainer",
+            Moment::StartContainer => "startContainer",
+            Moment::Poststart => "poststart",
+            Moment::Poststop => "poststop",
+        }
+    }
+
+    /// The hooks of this moment.
+    pub fn of(self, hooks: &Hooks) -> &[carboy_oci::runtime::Hook] {
+        match self {
+            Moment::Prestart => &hooks.prestart,
+            Moment::CreateRuntime => &hooks.create_runtime,
+            Moment::CreateContainer => &hooks.create_container,
+            Moment::StartContainer => &hooks.start_container,
+            Moment::Poststart => &hooks.poststart,
+            Moment::Poststop => &hooks.poststop,
+        }
+    }
+}
+

@@ -1,0 +1,338 @@
+//! Steps as people see them: name, calls, reason. The same values are executed.
+
+use crate::plan::namespaces::NAMES;
+use crate::step::{Action, Birth, DeviceNode, Identity, Join, Limit, MountSource, MountStep, Place, Signal, Step};
+use carboy_sys::mount::{Change, attr, propagation};
+use carboy_wire::plan::{Actor, StepReport};
+
+impl Step {
+    /// The step as it is shown.
+    pub fn report(&self) -> StepReport {
+        let (calls, why) = self.action.explain(self.actor);
+        let from = self.from.to_string();
+        StepReport { actor: self.actor, name: self.name(), calls, why: why.to_owned(), from, took_ns: None, error: None }
+    }
+
+    /// Its name, unique in meaning.
+    pub fn name(&self) -> String {
+        match &self.action {
+            Action::Clone(_) => "create init".into(),
+            Action::IdMaps(_) => "map IDs".into(),
+            Action::OomScore(_) => "OOM score".into(),
+            Action::Cgroup(_) => "make cgroup".into(),
+            Action::OuterLimits(_) => "limits from outside".into(),
+            Action::Hooks(moment, _) => format!("{} hooks", moment.name()),
+            Action::Tell(signal) => format!("tell {}", signal_name(*signal)),
+            Action::Session => "session".into(),
+            Action::Join(_) => "join namespaces".into(),
+            Action::JoinCgroup => "join cgroup".into(),
+            Action::CurrentRoot => "open root".into(),
+            Action::CgroupNamespace => "cgroup namespace".into(),
+            Action::TimeNamespace(_) => "time namespace".into(),
+            Action::Loopback => "loopback".into(),
+            Action::Keyring(_) => "session keyring".into(),
+            Action::Isolate(_) => "isolate mounts".into(),
+            Action::Root(_) => "root file system".into(),
+            Action::Mount(mount) => format!("mount {}", mount.destination),
+            Action::Devices(_) => "device nodes".into(),
+            Action::Links(_) => "links in /dev".into(),
+            Action::Console(_) => "terminal".into(),
+            Action::Pivot { .. } => "pivot root".into(),
+            Action::RootPropagation(..) => "propagation of the root".into(),
+            Action::ReadonlyRoot => "read-only root".into(),
+            Action::Hostname(_) => "host name".into(),
+            Action::Domainname(_) => "domain name".into(),
+            Action::Sysctl(path, _) => format!("sysctl {path}"),
+            Action::Mask(_) => "mask paths".into(),
+            Action::Readonly(_) => "read-only paths".into(),
+            Action::Limits(_) => "limits".into(),
+            Action::Scheduler(_) => "scheduler".into(),
+            Action::IoPriority(..) => "I/O priority".into(),
+            Action::Personality(_) => "personality".into(),
+            Action::MemoryPolicy(..) => "memory policy".into(),
+            Action::NoNewPrivileges => "no new privileges".into(),
+            Action::Seccomp(_) => "system call filter".into(),
+            Action::AppArmor(_) => "AppArmor profile".into(),
+            Action::Selinux(_) => "SELinux label".into(),
+            Action::Identity(_) => "identity".into(),
+            Action::WorkingDirectory(_) => "working directory".into(),
+            Action::Find(name, _) => format!("find {name}"),
+            Action::AwaitStart => "await start".into(),
+            Action::Execute(_) => "execute program".into(),
+        }
+    }
+}
+
+impl Action {
+    fn explain(&self, actor: Actor) -> (Vec<String>, &'static str) {
+        match self {
+            Action::Clone(birth) => (clone_calls(birth), "one process, born into all its new namespaces at once"),
+            Action::IdMaps(maps) => (map_calls(maps), "users of the container are other users of the host"),
+            Action::OomScore(score) => {
+                (vec![format!("write /proc/<init>/oom_score_adj \"{score}\"")], "who is killed first when memory runs out")
+            }
+            Action::Cgroup(placement) => (placement.calls(), "the container's resources are limited and counted"),
+            Action::OuterLimits(limits) => (limit_calls("prlimit(<init>, ", limits), "in its user namespace init may not raise them"),
+            Action::Hooks(_, hooks) => (hooks.iter().map(|h| format!("run {}", h.path)).collect(), "the caller's own set-up"),
+            Action::Tell(signal) => (vec![format!("sendmsg({signal:?})")], signal_reason(*signal)),
+            Action::Session => (vec!["setsid()".into()], "a session and process group of its own"),
+            Action::Join(list) => (list.iter().map(join_call).collect(), "namespaces that others made"),
+            Action::JoinCgroup => (vec!["write cgroup.procs \"0\"".into()], "moving oneself avoids the lock of moving another"),
+            Action::CurrentRoot => (vec!["open(\"/\", O_PATH)".into()], "paths are looked up from this descriptor"),
+            Action::CgroupNamespace => (vec!["unshare(CLONE_NEWCGROUP)".into()], "its own cgroup becomes the root that it sees"),
+            Action::TimeNamespace(lines) => (
+                vec!["unshare(CLONE_NEWTIME)".into(), format!("write /proc/self/timens_offsets {lines:?}"), "setns".into()],
+                "clocks of its own",
+            ),
+            Action::Loopback => (vec!["ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP)".into()], "a new network namespace has lo, but down"),
+            Action::Keyring(name) => (vec![format!("keyctl(JOIN_SESSION_KEYRING, {name:?})")], "keys of the host stay out of reach"),
+            _ => self.explain_root(actor),
+        }
+    }
+
+    fn explain_root(&self, actor: Actor) -> (Vec<String>, &'static str) {
+        match self {
+            Action::Isolate(flag) => (
+                vec![format!("mount_setattr(\"/\", AT_RECURSIVE, {})", propagation_name(*flag))],
+                "what is mounted here does not appear on the host",
+            ),
+            Action::Root(path) => (
+                vec![format!("open_tree({path:?}, OPEN_TREE_CLONE|AT_RECURSIVE)"), format!("move_mount(→ {path:?})")],
+                "pivot_root wants a mount; paths inside are looked up from its descriptor",
+            ),
+            Action::Mount(mount) => (mount_calls(mount), mount_reason(mount)),
+            Action::Devices(nodes) => (nodes.iter().map(device_call).collect(), "the devices that every program expects"),
+            Action::Links(links) => {
+                (links.iter().map(|(to, name)| format!("symlink({to:?}, {name:?})")).collect(), "names that programs expect")
+            }
+            Action::Console(_) => (
+                ["openat2(\"/dev/pts/ptmx\")", "ioctl(TIOCGPTPEER)", "sendmsg(master)", "ioctl(TIOCSCTTY)", "dup2(→ 0, 1, 2)"]
+                    .map(String::from)
+                    .into(),
+                "a terminal of the container's own devpts",
+            ),
+            Action::Pivot { move_only: true } => {
+                (["mount(MS_MOVE)", "chroot(\".\")"].map(String::from).into(), "--no-pivot, for a host that runs from an initramfs")
+            }
+            Action::Pivot { .. } => (
+                ["fchdir(root)", "pivot_root(\".\", \".\")", "umount2(\".\", MNT_DETACH)"].map(String::from).into(),
+                "the host's files are gone for good",
+            ),
+            Action::RootPropagation(flag, recursive) => {
+                let all = if *recursive { ", AT_RECURSIVE" } else { "" };
+                (vec![format!("mount_setattr(root{all}, {})", propagation_name(*flag))], "as asked")
+            }
+            Action::ReadonlyRoot => (vec!["mount_setattr(root, MOUNT_ATTR_RDONLY)".into()], "the image stays as it is"),
+            Action::Hostname(name) => (vec![format!("sethostname({name:?})")], "the name that the container goes by"),
+            Action::Domainname(name) => (vec![format!("setdomainname({name:?})")], "its NIS domain"),
+            Action::Sysctl(path, value) => {
+                (vec![format!("write /proc/sys/{path} {value:?}")], "a parameter of its own namespaces")
+            }
+            Action::Mask(paths) => (
+                paths.iter().map(|path| format!("move_mount(/dev/null or empty tmpfs → {path:?})")).collect(),
+                "they tell of the host, or change it",
+            ),
+            Action::Readonly(paths) => (
+                paths.iter().map(|path| format!("open_tree, mount_setattr(RDONLY), move_mount({path:?})")).collect(),
+                "they configure the kernel that all share",
+            ),
+            _ => self.explain_process(actor),
+        }
+    }
+
+    fn explain_process(&self, _actor: Actor) -> (Vec<String>, &'static str) {
+        match self {
+            Action::Limits(limits) => (limit_calls("setrlimit(", limits), "limits of the process"),
+            Action::Scheduler(attr) => (vec![format!("sched_setattr({attr:?})")], "as asked"),
+            Action::IoPriority(class, level) => (vec![format!("ioprio_set({class}, {level})")], "as asked"),
+            Action::Personality(domain) => (vec![format!("personality({domain:#x})")], "as asked"),
+            Action::MemoryPolicy(mode, nodes) => (vec![format!("set_mempolicy({mode:#x}, {nodes:?})")], "as asked"),
+            Action::NoNewPrivileges => (vec!["prctl(PR_SET_NO_NEW_PRIVS)".into()], "set-user-ID programs give nothing"),
+            Action::Seccomp(filter) => (
+                vec![format!("seccomp(SECCOMP_SET_MODE_FILTER, {} instructions)", filter.program.len())],
+                "the part of the kernel that can be attacked shrinks",
+            ),
+            Action::AppArmor(profile) => (vec![format!("write attr/apparmor/exec \"exec {profile}\"")], "confined by AppArmor"),
+            Action::Selinux(label) => (vec![format!("write attr/exec {label:?}")], "confined by SELinux"),
+            Action::Identity(identity) => (identity_calls(identity), "the program's user, with no more power than given"),
+            Action::WorkingDirectory(path) => {
+                (vec![format!("openat2({path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS)"), "fchdir".into()], "where it starts")
+            }
+            Action::Find(name, path) => {
+                (vec![format!("faccessat({name:?}, X_OK) in {path}")], "a missing program is reported before it is needed")
+            }
+            Action::AwaitStart => (vec!["accept(start.sock)".into()], "`start` lets it go on"),
+            Action::Execute(program) => (
+                vec![format!("close_range({}, CLOSE_RANGE_CLOEXEC)", 3 + program.preserved), format!("execve({:?})", program.args)],
+                "the program replaces init",
+            ),
+            other => (vec![format!("{other:?}")], ""),
+        }
+    }
+}
+
+fn signal_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::MapsWritten => "init: IDs are mapped",
+        Signal::RootfsReady => "runtime: mounts are made",
+        Signal::HooksDone => "init: hooks have run",
+        Signal::Created => "runtime: ready",
+        Signal::Proceed => "init: proceed",
+    }
+}
+
+fn signal_reason(signal: Signal) -> &'static str {
+    match signal {
+        Signal::MapsWritten => "without maps init is nobody",
+        Signal::RootfsReady => "the hooks may look at them",
+        Signal::HooksDone => "init waits for them",
+        Signal::Created => "the record can be written",
+        Signal::Proceed => "its PID is on record, so it can be found after any crash",
+    }
+}
+
+fn flags(bits: u64) -> String {
+    let names: Vec<_> = NAMES.iter().filter(|(bit, ..)| bits & bit != 0).map(|(_, _, name)| *name).collect();
+    if names.is_empty() { "0".into() } else { names.join("|") }
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Path(path) => format!("{path:?}"),
+        Place::Process(process) => format!("pidfd of {}", process.pid),
+    }
+}
+
+fn join_call(join: &Join) -> String {
+    format!("setns({}, {})", place(&join.place), flags(join.flags))
+}
+
+fn clone_calls(birth: &Birth) -> Vec<String> {
+    let mut calls: Vec<String> = birth.pid_namespace.iter().map(|p| format!("setns({}, CLONE_NEWPID)", place(p))).collect();
+    calls.extend(birth.through.iter().map(join_call));
+    calls.push(format!("clone3({}|CLONE_PIDFD)", flags(birth.create)));
+    calls
+}
+
+fn map_calls(maps: &crate::step::IdMaps) -> Vec<String> {
+    let line = |map: &[carboy_oci::runtime::IdMapping]| {
+        map.iter().map(|m| format!("{} {} {}", m.container_id, m.host_id, m.size)).collect::<Vec<_>>().join(", ")
+    };
+    let mut calls = Vec::new();
+    if maps.deny_setgroups {
+        calls.push("write /proc/<init>/setgroups \"deny\"".into());
+    }
+    let verb = |file: &str, program: &str| if maps.helpers { format!("run {program}") } else { format!("write /proc/<init>/{file}") };
+    calls.push(format!("{} \"{}\"", verb("gid_map", "newgidmap"), line(&maps.gid)));
+    calls.push(format!("{} \"{}\"", verb("uid_map", "newuidmap"), line(&maps.uid)));
+    calls
+}
+
+fn limit_calls(call: &str, limits: &[Limit]) -> Vec<String> {
+    let show = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
+    limits.iter().map(|l| format!("{call}{}, {}, {})", l.name, show(l.soft), show(l.hard))).collect()
+}
+
+fn device_call(node: &DeviceNode) -> String {
+    if node.bind {
+        return format!("bind the host's {}", node.path);
+    }
+    format!("mknodat({:?}, {} {}:{}, {:04o})", node.path, node.kind, node.major, node.minor, node.mode)
+}
+
+fn identity_calls(identity: &Identity) -> Vec<String> {
+    let mut calls = vec![format!("umask({:04o})", identity.umask.unwrap_or(0o022))];
+    if let Some(masks) = &identity.capabilities {
+        let kept = crate::plan::capabilities::NAMES.iter().enumerate().filter(|(bit, _)| masks.bounding & 1 << bit != 0);
+        let kept: Vec<_> = kept.map(|(_, name)| *name).collect();
+        calls.push(format!("prctl(PR_CAPBSET_DROP, all but {})", if kept.is_empty() { "none".into() } else { kept.join(",") }));
+    }
+    if let Some(groups) = &identity.groups {
+        calls.push(format!("setgroups({groups:?})"));
+    }
+    calls.push(format!("setresgid({})", identity.gid));
+    calls.push(format!("setresuid({})", identity.uid));
+    if let Some(masks) = &identity.capabilities {
+        let (e, p, i) = (masks.effective, masks.permitted, masks.inheritable);
+        calls.push(format!("capset(effective {e:#x}, permitted {p:#x}, inheritable {i:#x})"));
+        if masks.ambient != 0 {
+            calls.push(format!("prctl(PR_CAP_AMBIENT, {:#x})", masks.ambient));
+        }
+    }
+    calls
+}
+
+fn propagation_name(flag: u64) -> &'static str {
+    match flag {
+        propagation::PRIVATE => "MS_PRIVATE",
+        propagation::SLAVE => "MS_SLAVE",
+        propagation::SHARED => "MS_SHARED",
+        propagation::UNBINDABLE => "MS_UNBINDABLE",
+        _ => "unchanged",
+    }
+}
+
+fn attributes(change: Change) -> Vec<&'static str> {
+    const NAMES: &[(u64, &str)] = &[
+        (attr::RDONLY, "RDONLY"),
+        (attr::NOSUID, "NOSUID"),
+        (attr::NODEV, "NODEV"),
+        (attr::NOEXEC, "NOEXEC"),
+        (attr::NOATIME, "NOATIME"),
+        (attr::STRICTATIME, "STRICTATIME"),
+        (attr::NODIRATIME, "NODIRATIME"),
+        (attr::NOSYMFOLLOW, "NOSYMFOLLOW"),
+    ];
+    NAMES.iter().filter(|(bit, _)| change.set & bit != 0).map(|(_, name)| *name).collect()
+}
+
+fn mount_calls(mount: &MountStep) -> Vec<String> {
+    let set = attributes(mount.attributes).join("|");
+    let mut calls = Vec::new();
+    match &mount.source {
+        MountSource::Existing => calls.push(format!("openat2({:?})", mount.destination)),
+        MountSource::Bind { path, recursive } => {
+            let all = if *recursive { "|AT_RECURSIVE" } else { "" };
+            calls.push(format!("open_tree({path:?}, OPEN_TREE_CLONE{all})"));
+        }
+        MountSource::New { kind, .. } => {
+            calls.push(format!("fsopen({kind:?})"));
+            calls.extend(mount.data.iter().map(|(key, value)| match value {
+                Some(value) => format!("fsconfig({key}={value})"),
+                None => format!("fsconfig({key})"),
+            }));
+            calls.push(format!("fsmount({set})"));
+        }
+        MountSource::Cgroup(view) => calls.extend(view.calls(&set)),
+    }
+    if !matches!(mount.source, MountSource::New { .. } | MountSource::Cgroup(_)) && mount.attributes != Change::default() {
+        calls.push(format!("mount_setattr({set})"));
+    }
+    if mount.recursive != Change::default() {
+        calls.push(format!("mount_setattr(AT_RECURSIVE, {})", attributes(mount.recursive).join("|")));
+    }
+    for (flag, recursive) in &mount.propagation {
+        let all = if *recursive { "AT_RECURSIVE, " } else { "" };
+        calls.push(format!("mount_setattr({all}{})", propagation_name(*flag)));
+    }
+    if !matches!(mount.source, MountSource::Existing) {
+        calls.push(format!("move_mount(→ {:?})", mount.destination));
+    }
+    calls
+}
+
+fn mount_reason(mount: &MountStep) -> &'static str {
+    match &mount.source {
+        MountSource::Existing => "a mount changed",
+        MountSource::Bind { .. } => "files of the host, by request",
+        MountSource::Cgroup(_) => "the program may look at its limits",
+        MountSource::New { kind, .. } => match kind.as_str() {
+            "proc" => "the container's own processes",
+            "sysfs" => "devices and the network namespace's interfaces",
+            "devpts" => "terminals of its own",
+            "mqueue" => "POSIX message queues of its IPC namespace",
+            "tmpfs" => "memory, gone with the container",
+            _ => "a file system by request",
+        },
+    }
+}

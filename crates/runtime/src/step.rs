@@ -1,0 +1,322 @@
+//! Steps: everything that will be done to the kernel, as values that carry all that doing it needs.
+//!
+//! A plan is a list of steps in order of execution. Two processes share it: the runtime does those of [`Actor::Runtime`], the
+//! container's first process those of [`Actor::Init`], each in order; [`Action::Tell`] is where one waits for the other.
+//! `report` (in `report.rs`) shows a step to people; nothing here performs one.
+
+use carboy_oci::runtime::{Hook, IdMapping};
+use carboy_sys::mount::Change;
+use carboy_sys::priority::SchedAttr;
+use carboy_state::process::ProcessRef;
+use carboy_wire::plan::Actor;
+use std::borrow::Cow;
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Which process does it.
+    pub actor: Actor,
+    /// Where it comes from: a field of config.json, or a flag.
+    pub from: Cow<'static, str>,
+    /// What is done.
+    pub action: Action,
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Create the init process in new namespaces.
+    Clone(Birth),
+    /// Write its ID maps.
+    IdMaps(IdMaps),
+    /// Set its OOM score.
+    OomScore(i32),
+    /// Make its cgroup, write the limits, hand it out.
+    Cgroup(crate::cgroups::Placement),
+    /// Raise resource limits from outside, where the init process has no privilege on the host.
+    OuterLimits(Vec<Limit>),
+    /// Run hooks.
+    Hooks(Moment, Vec<Hook>),
+    /// Let the other process go on. Done by both: `actor` sends, the other waits.
+    Tell(Signal),
+    /// A session of its own.
+    Session,
+    /// Enter existing namespaces.
+    Join(Vec<Join>),
+    /// Move into the cgroup, once the runtime has made it.
+    JoinCgroup,
+    /// Take the root of the container that was joined.
+    CurrentRoot,
+    /// A new cgroup namespace, now that the process is where its root shall be.
+    CgroupNamespace,
+    /// A new time namespace with offsets, as lines of `timens_offsets`.
+    TimeNamespace(String),
+    /// Bring `lo` up.
+    Loopback,
+    /// A session keyring of its own.
+    Keyring(String),
+    /// Cut the mount namespace off from the host's.
+    Isolate(u64),
+    /// Open the root file system and make it a mount.
+    Root(String),
+    /// Mount something in it.
+    Mount(MountStep),
+    /// Make device nodes.
+    Devices(Vec<DeviceNode>),
+    /// Make symbolic links: target, name.
+    Links(Vec<(&'static str, &'static str)>),
+    /// Make a terminal and put it on standard input, output and error.
+    Console(Option<(u16, u16)>),
+    /// Make the root file system the root.
+    Pivot {
+        /// Move and chroot instead of pivot_root.
+        move_only: bool,
+    },
+    /// Propagation of the new root: flag, recursive.
+    RootPropagation(u64, bool),
+    /// Make the new root read-only.
+    ReadonlyRoot,
+    /// Set the host name.
+    Hostname(String),
+    /// Set the NIS domain name.
+    Domainname(String),
+    /// Set a kernel parameter: path below /proc/sys, value.
+    Sysctl(String, String),
+    /// Make paths unreadable.
+    Mask(Vec<String>),
+    /// Make paths read-only.
+    Readonly(Vec<String>),
+    /// Set resource limits.
+    Limits(Vec<Limit>),
+    /// Set the scheduler.
+    Scheduler(SchedAttr),
+    /// Set the I/O priority: class, level.
+    IoPriority(u32, u32),
+    /// Set the execution domain.
+    Personality(u64),
+    /// Set the memory policy: mode with flags, node mask.
+    MemoryPolicy(i32, Vec<u64>),
+    /// Give up the chance to gain privileges.
+    NoNewPrivileges,
+    /// Install the system call filter.
+    Seccomp(Filter),
+    /// Set an AppArmor profile for the program.
+    AppArmor(String),
+    /// Set an SELinux label for the program.
+    Selinux(String),
+    /// Take the user's IDs and capabilities.
+    Identity(Identity),
+    /// Enter the working directory.
+    WorkingDirectory(String),
+    /// Find the program's file: name, value of PATH.
+    Find(String, String),
+    /// Wait for `start`.
+    AwaitStart,
+    /// Execute the program.
+    Execute(Program),
+}
+
+/// How the init process comes to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Birth {
+    /// Namespaces to create with it (`carboy_sys::clone::flag`).
+    pub create: u64,
+    /// PID namespace to join first: only children enter it.
+    pub pid_namespace: Option<Place>,
+    /// Namespaces to join by an intermediate process, because the user namespace comes before all others.
+    pub through: Vec<Join>,
+}
+
+/// Namespaces to enter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// Bits of clone(2); one if the place is a path.
+    pub flags: u64,
+    /// Where they are.
+    pub place: Place,
+}
+
+/// Where a namespace is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file.
+    Path(String),
+    /// The namespaces of a process.
+    Process(ProcessRef),
+}
+
+/// ID maps of a new user namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMaps {
+    /// User IDs.
+    pub uid: Vec<IdMapping>,
+    /// Group IDs.
+    pub gid: Vec<IdMapping>,
+    /// Use newuidmap and newgidmap.
+    pub helpers: bool,
+    /// setgroups(2) must be denied before an unprivileged group map is accepted (user_namespaces(7)).
+    pub deny_setgroups: bool,
+}
+
+/// A resource limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Name without `RLIMIT_`, in lower case.
+    pub name: &'static str,
+    /// Which.
+    pub resource: rustix::process::Resource,
+    /// Soft limit; `None` is unlimited.
+    pub soft: Option<u64>,
+    /// Hard limit.
+    pub hard: Option<u64>,
+}
+
+/// When hooks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Deprecated, with createRuntime.
+    Prestart,
+    /// After the mounts, before pivot_root, outside.
+    CreateRuntime,
+    /// The same, inside the container's namespaces.
+    CreateContainer,
+    /// Right before the program, inside.
+    StartContainer,
+    /// After the program started, outside.
+    Poststart,
+    /// After deletion, outside.
+    Poststop,
+}
+
+/// What one process tells the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Runtime: the ID maps are written.
+    MapsWritten,
+    /// Init: the mounts are made.
+    RootfsReady,
+    /// Runtime: the hooks have run.
+    HooksDone,
+    /// Init: ready to execute.
+    Created,
+    /// Runtime: recorded; execute now (`run`), or wait for `start` (`create`).
+    Proceed,
+}
+
+/// A mount.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MountStep {
+    /// Absolute path in the container.
+    pub destination: String,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Attributes of the mount.
+    pub attributes: Change,
+    /// Attributes of the mount and all below it.
+    pub recursive: Change,
+    /// Propagation changes, in order: flag, recursive.
+    pub propagation: Vec<(u64, bool)>,
+    /// Options of the file system: key, value.
+    pub data: Vec<(String, Option<String>)>,
+    /// Whether a tmpfs begins with what it covers.
+    pub copy_up: bool,
+    /// Maps of an idmapped mount, and whether they hold for what lies below it.
+    pub id_map: Option<(Vec<IdMapping>, Vec<IdMapping>, bool)>,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum MountSource {
+    /// Nothing: an existing mount is changed.
+    #[default]
+    Existing,
+    /// A new file system.
+    New {
+        /// Type.
+        kind: String,
+        /// Source.
+        source: String,
+    },
+    /// A path of the host, absolute.
+    Bind {
+        /// The path.
+        path: String,
+        /// With the mounts below it.
+        recursive: bool,
+    },
+    /// The cgroup file systems.
+    Cgroup(crate::cgroups::View),
+}
+
+/// A device node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// Path in the container.
+    pub path: String,
+    /// `c`, `b` or `p`.
+    pub kind: char,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bind the host's node instead of making one (in a user namespace).
+    pub bind: bool,
+}
+
+/// A system call filter, compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// BPF.
+    pub program: Vec<carboy_sys::seccomp::Instruction>,
+    /// `SECCOMP_FILTER_FLAG_…` bits.
+    pub flags: u64,
+    /// Socket to which the descriptor of notifications is sent, with metadata.
+    pub listener: Option<(String, String)>,
+}
+
+/// Who the program is. Sets of capabilities are bit masks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// User ID.
+    pub uid: u32,
+    /// Group ID.
+    pub gid: u32,
+    /// Supplementary groups; `None` leaves them alone where the kernel denies setgroups(2).
+    pub groups: Option<Vec<u32>>,
+    /// File mode creation mask.
+    pub umask: Option<u32>,
+    /// Bounding, effective, permitted, inheritable, ambient.
+    pub capabilities: Option<CapabilityMasks>,
+}
+
+/// The five sets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CapabilityMasks {
+    /// Limit of what execve can give.
+    pub bounding: u64,
+    /// In force.
+    pub effective: u64,
+    /// May be put in force.
+    pub permitted: u64,
+    /// Kept over execve.
+    pub inheritable: u64,
+    /// Given to programs without file capabilities.
+    pub ambient: u64,
+}
+
+/// The program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Arguments, the name first.
+    pub args: Vec<String>,
+    /// Environment.
+    pub env: Vec<String>,
+    /// Descriptors after 2 that it inherits.
+    pub preserved: u32,
+}
