@@ -1,6 +1,6 @@
 //! The interface to one container's cgroup, whatever the hierarchies, and what the implementations share.
 
-use crate::detect::{Hierarchies, Mode};
+use crate::detect::{Hierarchies, Hierarchy, Mode};
 use crate::dir::{CgroupDir, write_once};
 use crate::error::CgroupError;
 use crate::path::{CgroupPath, parse_own};
@@ -89,6 +89,16 @@ pub fn open(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Box<dyn Cgro
             });
             Ok(Box::new(V1Cgroup::new(parts.collect(), unified)))
         }
+    }
+}
+
+/// A cgroup that was made before, by the directories that [`CgroupManager::directories`] named: the v1 hierarchies with theirs, the
+/// unified hierarchy's mount and directory. Unlike [`open`] this does not depend on where the caller is.
+pub fn reopen(v1: Vec<(Hierarchy, PathBuf)>, unified: Option<(PathBuf, PathBuf)>) -> Box<dyn CgroupManager> {
+    let unified = unified.map(|(mount, path)| V2Cgroup::new(&mount, path));
+    match unified {
+        Some(unified) if v1.is_empty() => Box::new(unified),
+        unified => Box::new(V1Cgroup::new(v1, unified)),
     }
 }
 

@@ -44,7 +44,9 @@ impl Globals {
                 Some(Arg::Long("version") | Arg::Short('v')) => break Verb::Version,
                 Some(Arg::Long("help") | Arg::Short('h')) | None => break Verb::Help,
                 Some(Arg::Long("debug")) => globals.log.debug = switch(parser)?,
-                Some(Arg::Long("log")) => globals.log.path = Some(parser.value()?.into()).filter(|p: &PathBuf| !p.as_os_str().is_empty()),
+                Some(Arg::Long("log")) => {
+                    globals.log.path = Some(parser.value()?.into()).filter(|p: &PathBuf| !p.as_os_str().is_empty())
+                }
                 Some(Arg::Long("log-format")) => globals.log.format = log_format(&text(parser.value()?)?)?,
                 Some(Arg::Long("root")) => root = Some(PathBuf::from(parser.value()?)),
                 Some(Arg::Long("systemd-cgroup")) => globals.systemd_cgroup = switch(parser)?,

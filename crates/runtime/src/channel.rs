@@ -8,7 +8,6 @@
 //!  3   init     descriptor                   the terminal's master
 //!  4   init     descriptor                   seccomp notifications
 //!  5   stage    i32                          PID of the init process, made by an intermediate process
-//!  6   runtime  descriptors                  files by which init joins its cgroup
 //! ```
 //!
 //! SOCK_SEQPACKET: a message is whole or absent. End of file means that the other side has gone, or has executed the program.
@@ -43,23 +42,16 @@ pub enum Message {
     Listener(OwnedFd),
     /// The init process, made by an intermediate one.
     Born(i32),
-    /// Files by which to join a cgroup.
-    Cgroup(Vec<OwnedFd>),
 }
 
-const SIGNALS: [Signal; 5] = [
-    Signal::MapsWritten,
-    Signal::RootfsReady,
-    Signal::HooksDone,
-    Signal::Created,
-    Signal::Proceed,
-];
+const SIGNALS: [Signal; 5] =
+    [Signal::MapsWritten, Signal::RootfsReady, Signal::HooksDone, Signal::Created, Signal::Proceed];
 
 /// Longest message: 400 steps' times, or an error of that length.
 const LONGEST: usize = 4096;
 
-/// Most descriptors in a message: there are 14 v1 controllers, named hierarchies, and the unified one.
-const MOST_FDS: usize = 64;
+/// Most descriptors in a message.
+const MOST_FDS: usize = 1;
 
 impl Channel {
     /// A pair of connected ends.
@@ -110,11 +102,6 @@ impl Channel {
         self.send(&[5, a, b, c, d], &[])
     }
 
-    /// Hands over the files by which to join a cgroup.
-    pub fn cgroup(&self, files: &[BorrowedFd<'_>]) -> Result<()> {
-        self.send(&[6], files)
-    }
-
     fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
         send_with_fds(self.0.as_fd(), bytes, fds).context(|| "sendmsg to the other process")
     }
@@ -139,7 +126,9 @@ impl Channel {
             }
         }
         let [tag, rest @ ..] = &bytes[..length] else { return Ok(None) };
-        parse(*tag, rest, fds).map(Some).ok_or_else(|| Error::Other(format!("unexpected message {tag} between processes")))
+        parse(*tag, rest, fds)
+            .map(Some)
+            .ok_or_else(|| Error::Other(format!("unexpected message {tag} between processes")))
     }
 }
 
@@ -161,7 +150,6 @@ fn parse(tag: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Option<Message> {
         3 => Message::Console(fds.pop()?),
         4 => Message::Listener(fds.pop()?),
         5 => Message::Born(i32::from_ne_bytes(rest.try_into().ok()?)),
-        6 => Message::Cgroup(fds),
         _ => return None,
     })
 }

@@ -37,6 +37,12 @@ pub enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The cgroup part.
+    #[error("{}", chain(.0))]
+    Cgroup(#[from] carboy_cgroup::CgroupError),
+    /// The filter part.
+    #[error("{}", chain(.0))]
+    Seccomp(#[from] carboy_seccomp::SeccompError),
     /// The program is not there (runc's words: callers map them to exit status 127).
     #[error("exec: {0:?}: {1}")]
     Program(String, &'static str),
@@ -54,6 +60,17 @@ pub enum Error {
     /// A failure of something other than a system call.
     #[error("{0}")]
     Other(String),
+}
+
+/// An error with all its causes, for those that do not print them themselves.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Result of this crate.

@@ -3,19 +3,17 @@
 use crate::error::{Error, Result};
 use crate::step::Filter;
 use carboy_oci::runtime::Seccomp;
-use carboy_sys::seccomp::Instruction;
 
 /// Compiles a profile; `None` if it has neither rules nor a default that refuses.
 pub fn compile(profile: &Seccomp) -> Result<Option<Filter>> {
     if profile.default_action.is_empty() && profile.syscalls.is_empty() {
         return Ok(None);
     }
-    let filter = carboy_seccomp::compile(profile).map_err(|e| Error::Other(e.to_string()))?;
-    let program = filter.program.iter().map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    let filter = carboy_seccomp::compile(profile)?;
     let listener = match (filter.notifies, profile.listener_path.as_deref().filter(|path| !path.is_empty())) {
         (true, None) => return Err(Error::invalid("linux.seccomp.listenerPath", "is needed for SCMP_ACT_NOTIFY")),
         (true, Some(path)) => Some((path.to_owned(), profile.listener_metadata.clone().unwrap_or_default())),
         (false, _) => None,
     };
-    Ok(Some(Filter { program, flags: u64::from(filter.flags), listener }))
+    Ok(Some(Filter { program: filter.program, flags: filter.flags, listener }))
 }

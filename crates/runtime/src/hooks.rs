@@ -49,7 +49,11 @@ fn run_one(hook: &Hook, input: &[u8]) -> Result<()> {
     if !finished {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(Error::Other(format!("{} timed out after {} s and was killed", hook.path, hook.timeout.unwrap_or(0))));
+        return Err(Error::Other(format!(
+            "{} timed out after {} s and was killed",
+            hook.path,
+            hook.timeout.unwrap_or(0)
+        )));
     }
     let mut said = String::new();
     if let Some(stderr) = child.stderr.take() {

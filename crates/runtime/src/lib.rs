@@ -10,6 +10,7 @@
 //!     └──► launch (runtime's steps) ◄── channel ──► init (init's steps) ──► the program
 //! ```
 #![forbid(unsafe_code)]
+#![allow(unreachable_pub, reason = "nothing but `main` leaves this crate: `pub` means for the other modules")]
 
 mod args;
 mod cgroups;

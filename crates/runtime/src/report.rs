@@ -10,7 +10,15 @@ impl Step {
     pub fn report(&self) -> StepReport {
         let (calls, why) = self.action.explain(self.actor);
         let from = self.from.to_string();
-        StepReport { actor: self.actor, name: self.name(), calls, why: why.to_owned(), from, took_ns: None, error: None }
+        StepReport {
+            actor: self.actor,
+            name: self.name(),
+            calls,
+            why: why.to_owned(),
+            from,
+            took_ns: None,
+            error: None,
+        }
     }
 
     /// Its name, unique in meaning.
@@ -68,24 +76,41 @@ impl Action {
         match self {
             Action::Clone(birth) => (clone_calls(birth), "one process, born into all its new namespaces at once"),
             Action::IdMaps(maps) => (map_calls(maps), "users of the container are other users of the host"),
-            Action::OomScore(score) => {
-                (vec![format!("write /proc/<init>/oom_score_adj \"{score}\"")], "who is killed first when memory runs out")
-            }
+            Action::OomScore(score) => (
+                vec![format!("write /proc/<init>/oom_score_adj \"{score}\"")],
+                "who is killed first when memory runs out",
+            ),
             Action::Cgroup(placement) => (placement.calls(), "the container's resources are limited and counted"),
-            Action::OuterLimits(limits) => (limit_calls("prlimit(<init>, ", limits), "in its user namespace init may not raise them"),
-            Action::Hooks(_, hooks) => (hooks.iter().map(|h| format!("run {}", h.path)).collect(), "the caller's own set-up"),
+            Action::OuterLimits(limits) => {
+                (limit_calls("prlimit(<init>, ", limits), "in its user namespace init may not raise them")
+            }
+            Action::Hooks(_, hooks) => {
+                (hooks.iter().map(|h| format!("run {}", h.path)).collect(), "the caller's own set-up")
+            }
             Action::Tell(signal) => (vec![format!("sendmsg({signal:?})")], signal_reason(*signal)),
             Action::Session => (vec!["setsid()".into()], "a session and process group of its own"),
             Action::Join(list) => (list.iter().map(join_call).collect(), "namespaces that others made"),
-            Action::JoinCgroup => (vec!["write cgroup.procs \"0\"".into()], "moving oneself avoids the lock of moving another"),
+            Action::JoinCgroup => {
+                (vec!["write cgroup.procs \"0\"".into()], "moving oneself avoids the lock of moving another")
+            }
             Action::CurrentRoot => (vec!["open(\"/\", O_PATH)".into()], "paths are looked up from this descriptor"),
-            Action::CgroupNamespace => (vec!["unshare(CLONE_NEWCGROUP)".into()], "its own cgroup becomes the root that it sees"),
+            Action::CgroupNamespace => {
+                (vec!["unshare(CLONE_NEWCGROUP)".into()], "its own cgroup becomes the root that it sees")
+            }
             Action::TimeNamespace(lines) => (
-                vec!["unshare(CLONE_NEWTIME)".into(), format!("write /proc/self/timens_offsets {lines:?}"), "setns".into()],
+                vec![
+                    "unshare(CLONE_NEWTIME)".into(),
+                    format!("write /proc/self/timens_offsets {lines:?}"),
+                    "setns".into(),
+                ],
                 "clocks of its own",
             ),
-            Action::Loopback => (vec!["ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP)".into()], "a new network namespace has lo, but down"),
-            Action::Keyring(name) => (vec![format!("keyctl(JOIN_SESSION_KEYRING, {name:?})")], "keys of the host stay out of reach"),
+            Action::Loopback => {
+                (vec!["ioctl(SIOCSIFFLAGS, \"lo\", IFF_UP)".into()], "a new network namespace has lo, but down")
+            }
+            Action::Keyring(name) => {
+                (vec![format!("keyctl(JOIN_SESSION_KEYRING, {name:?})")], "keys of the host stay out of reach")
+            }
             _ => self.explain_root(actor),
         }
     }
@@ -101,19 +126,29 @@ impl Action {
                 "pivot_root wants a mount; paths inside are looked up from its descriptor",
             ),
             Action::Mount(mount) => (mount_calls(mount), mount_reason(mount)),
-            Action::Devices(nodes) => (nodes.iter().map(device_call).collect(), "the devices that every program expects"),
-            Action::Links(links) => {
-                (links.iter().map(|(to, name)| format!("symlink({to:?}, {name:?})")).collect(), "names that programs expect")
+            Action::Devices(nodes) => {
+                (nodes.iter().map(device_call).collect(), "the devices that every program expects")
             }
+            Action::Links(links) => (
+                links.iter().map(|(to, name)| format!("symlink({to:?}, {name:?})")).collect(),
+                "names that programs expect",
+            ),
             Action::Console(_) => (
-                ["openat2(\"/dev/pts/ptmx\")", "ioctl(TIOCGPTPEER)", "sendmsg(master)", "ioctl(TIOCSCTTY)", "dup2(→ 0, 1, 2)"]
-                    .map(String::from)
-                    .into(),
+                [
+                    "openat2(\"/dev/pts/ptmx\")",
+                    "ioctl(TIOCGPTPEER)",
+                    "sendmsg(master)",
+                    "ioctl(TIOCSCTTY)",
+                    "dup2(→ 0, 1, 2)",
+                ]
+                .map(String::from)
+                .into(),
                 "a terminal of the container's own devpts",
             ),
-            Action::Pivot { move_only: true } => {
-                (["mount(MS_MOVE)", "chroot(\".\")"].map(String::from).into(), "--no-pivot, for a host that runs from an initramfs")
-            }
+            Action::Pivot { move_only: true } => (
+                ["mount(MS_MOVE)", "chroot(\".\")"].map(String::from).into(),
+                "--no-pivot, for a host that runs from an initramfs",
+            ),
             Action::Pivot { .. } => (
                 ["fchdir(root)", "pivot_root(\".\", \".\")", "umount2(\".\", MNT_DETACH)"].map(String::from).into(),
                 "the host's files are gone for good",
@@ -152,18 +187,27 @@ impl Action {
                 vec![format!("seccomp(SECCOMP_SET_MODE_FILTER, {} instructions)", filter.program.len())],
                 "the part of the kernel that can be attacked shrinks",
             ),
-            Action::AppArmor(profile) => (vec![format!("write attr/apparmor/exec \"exec {profile}\"")], "confined by AppArmor"),
+            Action::AppArmor(profile) => {
+                (vec![format!("write attr/apparmor/exec \"exec {profile}\"")], "confined by AppArmor")
+            }
             Action::Selinux(label) => (vec![format!("write attr/exec {label:?}")], "confined by SELinux"),
-            Action::Identity(identity) => (identity_calls(identity), "the program's user, with no more power than given"),
-            Action::WorkingDirectory(path) => {
-                (vec![format!("openat2({path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS)"), "fchdir".into()], "where it starts")
+            Action::Identity(identity) => {
+                (identity_calls(identity), "the program's user, with no more power than given")
             }
-            Action::Find(name, path) => {
-                (vec![format!("faccessat({name:?}, X_OK) in {path}")], "a missing program is reported before it is needed")
-            }
+            Action::WorkingDirectory(path) => (
+                vec![format!("openat2({path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS)"), "fchdir".into()],
+                "where it starts",
+            ),
+            Action::Find(name, path) => (
+                vec![format!("faccessat({name:?}, X_OK) in {path}")],
+                "a missing program is reported before it is needed",
+            ),
             Action::AwaitStart => (vec!["accept(start.sock)".into()], "`start` lets it go on"),
             Action::Execute(program) => (
-                vec![format!("close_range({}, CLOSE_RANGE_CLOEXEC)", 3 + program.preserved), format!("execve({:?})", program.args)],
+                vec![
+                    format!("close_range({}, CLOSE_RANGE_CLOEXEC)", 3 + program.preserved),
+                    format!("execve({:?})", program.args),
+                ],
                 "the program replaces init",
             ),
             other => (vec![format!("{other:?}")], ""),
@@ -208,7 +252,8 @@ fn join_call(join: &Join) -> String {
 }
 
 fn clone_calls(birth: &Birth) -> Vec<String> {
-    let mut calls: Vec<String> = birth.pid_namespace.iter().map(|p| format!("setns({}, CLONE_NEWPID)", place(p))).collect();
+    let mut calls: Vec<String> =
+        birth.pid_namespace.iter().map(|p| format!("setns({}, CLONE_NEWPID)", place(p))).collect();
     calls.extend(birth.through.iter().map(join_call));
     calls.push(format!("clone3({}|CLONE_PIDFD)", flags(birth.create)));
     calls
@@ -222,7 +267,9 @@ fn map_calls(maps: &crate::step::IdMaps) -> Vec<String> {
     if maps.deny_setgroups {
         calls.push("write /proc/<init>/setgroups \"deny\"".into());
     }
-    let verb = |file: &str, program: &str| if maps.helpers { format!("run {program}") } else { format!("write /proc/<init>/{file}") };
+    let verb = |file: &str, program: &str| {
+        if maps.helpers { format!("run {program}") } else { format!("write /proc/<init>/{file}") }
+    };
     calls.push(format!("{} \"{}\"", verb("gid_map", "newgidmap"), line(&maps.gid)));
     calls.push(format!("{} \"{}\"", verb("uid_map", "newuidmap"), line(&maps.uid)));
     calls
@@ -243,9 +290,13 @@ fn device_call(node: &DeviceNode) -> String {
 fn identity_calls(identity: &Identity) -> Vec<String> {
     let mut calls = vec![format!("umask({:04o})", identity.umask.unwrap_or(0o022))];
     if let Some(masks) = &identity.capabilities {
-        let kept = crate::plan::capabilities::NAMES.iter().enumerate().filter(|(bit, _)| masks.bounding & 1 << bit != 0);
+        let kept =
+            crate::plan::capabilities::NAMES.iter().enumerate().filter(|(bit, _)| masks.bounding & 1 << bit != 0);
         let kept: Vec<_> = kept.map(|(_, name)| *name).collect();
-        calls.push(format!("prctl(PR_CAPBSET_DROP, all but {})", if kept.is_empty() { "none".into() } else { kept.join(",") }));
+        calls.push(format!(
+            "prctl(PR_CAPBSET_DROP, all but {})",
+            if kept.is_empty() { "none".into() } else { kept.join(",") }
+        ));
     }
     if let Some(groups) = &identity.groups {
         calls.push(format!("setgroups({groups:?})"));
@@ -305,7 +356,9 @@ fn mount_calls(mount: &MountStep) -> Vec<String> {
         }
         MountSource::Cgroup(view) => calls.extend(view.calls(&set)),
     }
-    if !matches!(mount.source, MountSource::New { .. } | MountSource::Cgroup(_)) && mount.attributes != Change::default() {
+    if !matches!(mount.source, MountSource::New { .. } | MountSource::Cgroup(_))
+        && mount.attributes != Change::default()
+    {
         calls.push(format!("mount_setattr({set})"));
     }
     if mount.recursive != Change::default() {

@@ -5,14 +5,14 @@
 //! `report` (in `report.rs`) shows a step to people; nothing here performs one.
 
 use carboy_oci::runtime::{Hook, IdMapping};
+use carboy_state::process::ProcessRef;
 use carboy_sys::mount::Change;
 use carboy_sys::priority::SchedAttr;
-use carboy_state::process::ProcessRef;
 use carboy_wire::plan::Actor;
 use std::borrow::Cow;
 
 /// One step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Step {
     /// Which process does it.
     pub actor: Actor,
@@ -23,7 +23,7 @@ pub struct Step {
 }
 
 /// What is done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Action {
     /// Create the init process in new namespaces.
     Clone(Birth),
@@ -270,12 +270,12 @@ pub struct DeviceNode {
 }
 
 /// A system call filter, compiled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Filter {
     /// BPF.
-    pub program: Vec<carboy_sys::seccomp::Instruction>,
+    pub program: Vec<carboy_seccomp::SockFilter>,
     /// `SECCOMP_FILTER_FLAG_…` bits.
-    pub flags: u64,
+    pub flags: u32,
     /// Socket to which the descriptor of notifications is sent, with metadata.
     pub listener: Option<(String, String)>,
 }

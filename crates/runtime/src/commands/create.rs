@@ -121,7 +121,12 @@ pub fn check_terminal(spec: &Spec, options: &Options, detached: bool) -> Result<
 }
 
 /// Makes the container. After an error nothing of it is left.
-pub fn create(globals: &Globals, options: &Options, bundle: &Bundle, await_start: bool) -> Result<(Container, Launched)> {
+pub fn create(
+    globals: &Globals,
+    options: &Options,
+    bundle: &Bundle,
+    await_start: bool,
+) -> Result<(Container, Launched)> {
     let spec = &bundle.spec;
     let preserved = options.preserve_fds + listen_fds()?;
     check_preserved(preserved)?;
@@ -190,8 +195,14 @@ fn fill(
             None => Ok(()),
         }
     };
-    let launched =
-        launch(Launch { plan, state, console_socket, start_socket, record: &mut write, trace: options.trace.is_some() })?;
+    let launched = launch(Launch {
+        plan,
+        state,
+        console_socket,
+        start_socket,
+        record: &mut write,
+        trace: options.trace.is_some(),
+    })?;
     if let Some(path) = &options.pidfd_socket {
         let sent = connect_to(path).and_then(|socket| {
             crate::channel::send_with_fds(socket.as_fd(), b"pidfd", &[launched.pidfd.as_fd()])
@@ -236,9 +247,8 @@ fn listen_fds() -> Result<u32> {
 /// All of them must be there: descriptors of this process's own would take the places of missing ones.
 pub fn check_preserved(count: u32) -> Result<()> {
     for raw in 3..3 + count {
-        std::fs::metadata(format!("/proc/self/fd/{raw}")).map_err(|e| {
-            Error::Usage(format!("please check that preserved-fd {raw} (of {count}) is present: {e}"))
-        })?;
+        std::fs::metadata(format!("/proc/self/fd/{raw}"))
+            .map_err(|e| Error::Usage(format!("please check that preserved-fd {raw} (of {count}) is present: {e}")))?;
     }
     Ok(())
 }

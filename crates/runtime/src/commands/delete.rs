@@ -35,10 +35,7 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         // As runc: what has not been started may go without force.
         Status::Created => {}
         status if !force => {
-            return Err(Error::State(format!(
-                "cannot delete container {id} that is not stopped: {}",
-                status.as_str()
-            )));
+            return Err(Error::State(format!("cannot delete container {id} that is not stopped: {}", status.as_str())));
         }
         _ => {}
     }
@@ -81,7 +78,8 @@ fn end_processes(container: &Container) -> Result<()> {
         let _ = carboy_sys::signal::pidfd_kill(pidfd.as_fd(), 9);
         let _ = container.record.cgroup.thaw();
         let patience = Timespec { tv_sec: PATIENCE_S, tv_nsec: 0 };
-        let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)).context(|| "poll the init process")?;
+        let ended =
+            poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)).context(|| "poll the init process")?;
         if ended == 0 {
             return Err(Error::State(format!("the init process still runs {PATIENCE_S} s after SIGKILL")));
         }

@@ -34,7 +34,11 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         globals.log.write("warning", warning);
     }
     let report = PlanReport { steps: reports(&plan) };
-    if json { super::output_json(&report)? } else { super::output(&table(&report))? }
+    if json {
+        super::output_json(&report)?
+    } else {
+        super::output(&table(&report))?
+    }
     Ok(0)
 }
 

@@ -27,7 +27,11 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         return Ok(0);
     }
     let states = names.iter().filter_map(|name| state(globals, name)).collect::<Vec<_>>();
-    if json { super::output(&format!("{}\n", encode(&states)?))? } else { super::output(&table(&states))? }
+    if json {
+        super::output(&format!("{}\n", encode(&states)?))?
+    } else {
+        super::output(&table(&states))?
+    }
     Ok(0)
 }
 

@@ -1,14 +1,92 @@
-//! The cgroup file systems in the container.
+//! The cgroup file systems in the container: the unified one alone, or a tmpfs with a directory for each v1 hierarchy.
 
 use super::Init;
+use super::mounts::{attach, change, detach, new_file_system};
+use super::tree::{self, Want};
 use crate::cgroups::View;
-use crate::error::Result;
+use crate::error::{Context, Error, Result};
 use crate::step::MountStep;
+use carboy_sys::mount::attr;
+use rustix::fs::{CWD, Mode, mkdirat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 impl Init<'_> {
     /// Mounts them.
-    pub fn mount_cgroup(&mut self, _step: &MountStep, _view: &View) -> Result<()> {
-        let _ = &self.proc;
-        Ok(())
+    pub fn mount_cgroup(&mut self, step: &MountStep, view: &View) -> Result<()> {
+        let target = tree::find_or_make(self.root()?, &step.destination, Want::Directory)?;
+        match &view.v2 {
+            Some(own) => mount_unified(step, own, view.namespace, &target),
+            None => mount_hierarchies(step, view, &target),
+        }
+    }
+}
+
+fn mount_unified(step: &MountStep, own: &Path, namespace: bool, target: &OwnedFd) -> Result<()> {
+    let mount = match new_file_system("cgroup2", Some("cgroup2"), &[], step.attributes.set) {
+        Ok(mount) if namespace => mount,
+        // Without a cgroup namespace a new mount would show the whole machine; in a user namespace that owns none it is refused. The
+        // own cgroup is bound instead (as runc).
+        Ok(_) | Err(Error::Kernel { source: Errno::PERM | Errno::BUSY, .. }) => {
+            let mount =
+                detach(CWD, &own.to_string_lossy(), false).context(|| format!("open_tree {}", own.display()))?;
+            change(mount.as_fd(), step).context(|| "mount_setattr of the cgroup")?;
+            mount
+        }
+        Err(e) => return Err(e),
+    };
+    attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))
+}
+
+fn mount_hierarchies(step: &MountStep, view: &View, target: &OwnedFd) -> Result<()> {
+    let data = [("mode".to_owned(), Some("755".to_owned()))];
+    let attributes = step.attributes.set & !attr::RDONLY;
+    let tmpfs = new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?;
+    attach(tmpfs.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
+    for (name, controllers, own) in &view.v1 {
+        mkdirat(&tmpfs, name.as_str(), Mode::from_raw_mode(0o755)).context(|| format!("mkdir {name}"))?;
+        if !view.namespace || !mount_new(&tmpfs, name, controllers, step.attributes.set)? {
+            let mount =
+                detach(CWD, &own.to_string_lossy(), false).context(|| format!("open_tree {}", own.display()))?;
+            change(mount.as_fd(), step).context(|| format!("mount_setattr {}", own.display()))?;
+            let place = tree::find(tmpfs.as_fd(), name).context(|| format!("openat2 {name}"))?;
+            attach(mount.as_fd(), place.as_fd()).context(|| format!("move_mount {}/{name}", step.destination))?;
+        }
+        // Second names of co-mounted controllers, which programs look for.
+        for controller in controllers.split(',').filter(|c| controllers.contains(',') && c != name) {
+            symlinkat(name.as_str(), &tmpfs, controller).context(|| format!("symlink {controller}"))?;
+        }
+    }
+    if step.attributes.set & attr::RDONLY != 0 {
+        change(tmpfs.as_fd(), step).context(|| format!("mount_setattr {}", step.destination))?;
+    }
+    Ok(())
+}
+
+/// A new mount of a hierarchy, whose root is the root of this process's cgroup namespace. False where a user namespace refuses it.
+///
+/// mount(2) by the descriptor's name in /proc: one call, where the newer calls need six.
+fn mount_new(tmpfs: &OwnedFd, name: &str, controllers: &str, attributes: u64) -> Result<bool> {
+    let place = format!("/proc/self/fd/{}/{name}", tmpfs.as_raw_fd());
+    let data = match controllers.strip_prefix("name=") {
+        Some(_) => format!("none,{controllers}"),
+        None => controllers.to_owned(),
+    };
+    let data = CString::new(data).map_err(|_| Error::Other("a controller's name holds a NUL".into()))?;
+    let flags = [
+        (attr::RDONLY, MountFlags::RDONLY),
+        (attr::NOSUID, MountFlags::NOSUID),
+        (attr::NODEV, MountFlags::NODEV),
+        (attr::NOEXEC, MountFlags::NOEXEC),
+    ];
+    let flags =
+        flags.iter().filter(|(bit, _)| attributes & bit != 0).fold(MountFlags::empty(), |all, (_, flag)| all | *flag);
+    match mount(c"cgroup", place.as_str(), c"cgroup", flags, data.as_c_str()) {
+        Ok(()) => Ok(true),
+        Err(Errno::PERM) => Ok(false),
+        Err(e) => Err(e).context(|| format!("mount cgroup {controllers}")),
     }
 }

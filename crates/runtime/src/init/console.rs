@@ -1,8 +1,8 @@
 //! The program's terminal: a pair of the container's own devpts.
 
+use super::Init;
 use super::mounts::{attach, detach};
 use super::tree::{self, Want};
-use super::Init;
 use crate::channel::send_with_fds;
 use crate::error::{Context, Error, Result};
 use rustix::fs::{OFlags, fstatfs};
@@ -46,7 +46,9 @@ impl Init<'_> {
     fn hand_out(&self, master: &OwnedFd) -> Result<()> {
         match &self.inheritance.console_socket {
             // The content names the terminal, as runc's does; receivers look at the descriptor only.
-            Some(socket) => send_with_fds(socket.as_fd(), b"/dev/ptmx", &[master.as_fd()]).context(|| "send the terminal"),
+            Some(socket) => {
+                send_with_fds(socket.as_fd(), b"/dev/ptmx", &[master.as_fd()]).context(|| "send the terminal")
+            }
             None => self.inheritance.channel.console(master.as_fd()),
         }
     }

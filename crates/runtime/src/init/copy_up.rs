@@ -1,8 +1,8 @@
 //! runc's `tmpcopyup`: a new tmpfs begins with what it covers.
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, mkdirat, mknodat, openat, readlinkat, statat,
-    symlinkat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, mkdirat, mknodat, openat, readlinkat,
+    statat, symlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::CStr;

@@ -1,8 +1,8 @@
 //! Device nodes and links in /dev.
 
+use super::Init;
 use super::mounts::{attach, detach};
 use super::tree::{self, Want};
-use super::Init;
 use crate::error::{Context, Result};
 use crate::step::DeviceNode;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, makedev, mknodat, statat, symlinkat};

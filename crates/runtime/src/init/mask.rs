@@ -47,7 +47,8 @@ impl Init<'_> {
                 if empty.is_none() {
                     let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
                     let data = [("nr_inodes".to_owned(), Some("1".to_owned()))];
-                    empty = Some(Stamp { mount: new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?, used: false });
+                    empty =
+                        Some(Stamp { mount: new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?, used: false });
                 }
                 &mut empty
             } else {

@@ -38,6 +38,10 @@ pub struct Inheritance {
     pub console_socket: Option<OwnedFd>,
     /// Where `start` knocks.
     pub start_socket: Option<OwnedFd>,
+    /// By what to join the cgroup.
+    pub joiner: Option<carboy_cgroup::Joiner>,
+    /// Whether it is in the unified hierarchy's cgroup from birth.
+    pub born_there: bool,
     /// What hooks read.
     pub state: State,
     /// Whether /dev is the container's own, where /dev/console can be made.
@@ -185,13 +189,11 @@ impl Init<'_> {
         }
     }
 
-    /// Moves this process into the cgroup whose files the runtime has sent: a process that moves itself is spared the system-wide lock
-    /// of moving another.
+    /// Moves this process into its cgroup: one that moves itself is spared the system-wide lock of moving another.
     fn join_cgroup(&self) -> Result<()> {
-        match self.inheritance.channel.receive()? {
-            Some(Message::Cgroup(files)) => crate::cgroups::join(files),
-            None => process::exit_now(1),
-            other => Err(Error::Other(format!("expected the cgroup, got {other:?}"))),
+        match &self.inheritance.joiner {
+            Some(joiner) => Ok(joiner.join(self.inheritance.born_there)?),
+            None => Ok(()),
         }
     }
 
@@ -234,7 +236,8 @@ fn time_namespace(offsets: &str) -> Result<()> {
         std::fs::write("/proc/self/timens_offsets", offsets).context(|| "write /proc/self/timens_offsets")?;
     }
     let path = c"/proc/self/ns/time_for_children";
-    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open time namespace")?;
+    let fd =
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open time namespace")?;
     namespace::setns(fd.as_fd(), flag::NEWTIME).context(|| "setns time")
 }
 

@@ -86,7 +86,8 @@ impl Init<'_> {
     pub fn mount(&mut self, step: &MountStep) -> Result<()> {
         match &step.source {
             MountSource::Existing => {
-                let target = tree::find(self.root()?, &step.destination).context(|| format!("openat2 {}", step.destination))?;
+                let target =
+                    tree::find(self.root()?, &step.destination).context(|| format!("openat2 {}", step.destination))?;
                 let dir = target.as_fd();
                 change(dir, step).context(|| format!("mount_setattr {}", step.destination))
             }

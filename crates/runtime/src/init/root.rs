@@ -28,8 +28,8 @@ impl Init<'_> {
         if !tree::is_directory(root.as_fd()).context(|| format!("fstat {path}"))? {
             return Err(Errno::NOTDIR).context(|| format!("root file system {path}"));
         }
-        let target = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .context(|| format!("open {path}"))?;
+        let target =
+            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| format!("open {path}"))?;
         super::mounts::attach(root.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
         self.root = Some(root);
         Ok(())

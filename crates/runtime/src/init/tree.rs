@@ -4,7 +4,7 @@
 //! what meanwhile; links of procfs that lead elsewhere are refused.
 
 use crate::error::{Context, Error, Result};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -101,7 +101,8 @@ fn follow(
         return Err(Errno::LOOP).context(|| format!("openat2 {known}/{name}"));
     }
     let link = readlinkat(parent, name, Vec::new()).context(|| format!("readlink {known}/{name}"))?;
-    let link = link.to_str().map_err(|_| Error::Other(format!("{known}/{name} is a link to a name that is not UTF-8")))?;
+    let link =
+        link.to_str().map_err(|_| Error::Other(format!("{known}/{name} is a link to a name that is not UTF-8")))?;
     let base = if link.starts_with('/') { "" } else { known };
     let path = crate::plan::clean(&format!("{base}/{link}/{}", rest.join("/")));
     make(root, &path, want, budget - 1)
@@ -113,9 +114,6 @@ pub fn parent_of<'p>(root: BorrowedFd<'_>, path: &'p str) -> Result<(OwnedFd, &'
     let parent = if parent.is_empty() { "/" } else { parent };
     Ok((find_or_make(root, parent, Want::Directory)?, name))
 }
-
-/// The host's file system.
-pub const HOST: BorrowedFd<'static> = CWD;
 
 /// Removes a name that is no directory; a missing one is fine.
 pub fn remove_file(parent: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {

@@ -19,6 +19,8 @@ impl Runner<'_> {
             channel,
             console_socket: self.launch.console_socket.take(),
             start_socket: self.launch.start_socket.take(),
+            joiner: self.joiner.take(),
+            born_there: birth.through.is_empty(),
             state: self.launch.state.clone(),
             own_dev: self.launch.plan.steps.iter().any(|step| matches!(step.action, crate::step::Action::Devices(_))),
             trace: self.launch.trace,
@@ -38,7 +40,8 @@ impl Runner<'_> {
 
     fn born_directly(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
         let home = birth.pid_namespace.as_ref().map(enter_pid_namespace).transpose()?;
-        match clone3(birth.create, None).context(|| "clone3")? {
+        let cgroup = inheritance.joiner.as_ref().and_then(|joiner| joiner.clone_into());
+        match clone3(birth.create, cgroup).context(|| "clone3")? {
             Clone::Child => init::run(&self.launch.plan.steps, &inheritance),
             Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
         }
@@ -65,7 +68,6 @@ impl Runner<'_> {
         };
         drop(inheritance);
         waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
-        // Init waits for its cgroup before it says anything but the terminal's descriptor, which `next` keeps.
         match self.next()? {
             Some(Message::Born(pid)) => {
                 let raw = Pid::from_raw(pid).ok_or_else(|| Error::Other("no PID".into()))?;
@@ -81,7 +83,8 @@ impl Runner<'_> {
 /// Has the next child born in another PID namespace. Returns the own one.
 fn enter_pid_namespace(place: &Place) -> Result<std::os::fd::OwnedFd> {
     let path = c"/proc/self/ns/pid";
-    let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open /proc/self/ns/pid")?;
+    let home =
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open /proc/self/ns/pid")?;
     let fd = init::open_place(place)?;
     carboy_sys::namespace::setns(fd.as_fd(), flag::NEWPID).context(|| format!("setns {place:?}"))?;
     Ok(home)

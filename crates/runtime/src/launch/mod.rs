@@ -10,7 +10,6 @@ use crate::cgroups;
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::hooks;
-use crate::init::Inheritance;
 use crate::plan::Plan;
 use crate::step::{Action, Limit, Signal, Step};
 use carboy_oci::state::{State, Status};
@@ -55,6 +54,7 @@ struct Runner<'a> {
     child: Option<(i32, OwnedFd)>,
     console: Option<OwnedFd>,
     listener: Option<OwnedFd>,
+    joiner: Option<carboy_cgroup::Joiner>,
     times: Vec<(u16, u64)>,
     executed: bool,
 }
@@ -63,8 +63,16 @@ struct Runner<'a> {
 pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     let (channel, inner) = Channel::pair()?;
     let plan = launch.plan;
-    let mut runner =
-        Runner { launch, channel, child: None, console: None, listener: None, times: Vec::new(), executed: false };
+    let mut runner = Runner {
+        launch,
+        channel,
+        child: None,
+        console: None,
+        listener: None,
+        joiner: None,
+        times: Vec::new(),
+        executed: false,
+    };
     let mut inner = Some(inner);
     let mut result = Ok(());
     for (index, step) in plan.steps.iter().enumerate() {
@@ -93,7 +101,7 @@ impl Runner<'_> {
             _ if step.actor == Actor::Init => return Ok(()),
             Action::IdMaps(maps) => idmap::write(self.pid(), maps),
             Action::OomScore(score) => set_oom_score(self.pid(), *score),
-            Action::Cgroup(placement) => self.hand_out_cgroup(placement),
+            Action::Cgroup(placement) => placement.create().map(|joiner| self.joiner = joiner),
             Action::OuterLimits(limits) => set_limits(self.pid(), limits),
             Action::Hooks(moment, list) => {
                 // After the program has started its state is running.
@@ -107,12 +115,6 @@ impl Runner<'_> {
 
     fn pid(&self) -> i32 {
         self.child.as_ref().map_or(0, |(pid, _)| *pid)
-    }
-
-    fn hand_out_cgroup(&mut self, placement: &cgroups::Placement) -> Result<()> {
-        let files = placement.create()?;
-        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        self.channel.cgroup(&files)
     }
 
     fn tell(&mut self, signal: Signal) -> Result<()> {
@@ -129,7 +131,9 @@ impl Runner<'_> {
             match self.next()? {
                 Some(Message::Tell(told)) if told == signal => return Ok(()),
                 Some(other) => return Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),
-                None => return Err(Error::Other("the container's first process died while it was being set up".into())),
+                None => {
+                    return Err(Error::Other("the container's first process died while it was being set up".into()));
+                }
             }
         }
     }

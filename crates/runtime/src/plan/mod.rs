@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! runtime                                   init
-//!   clone ──────────────────────────────────▶│
+//!   cgroup, clone ──────────────────────────▶│
 //!   id maps ──── MapsWritten ───────────────▶│ session, join, keyring, loopback
-//!   OOM score, cgroup  (in parallel with)    │ isolate, root, mounts
-//!   ──────────── its files ─────────────────▶│ joins it, cgroup namespace, cgroup mounts, devices, links
+//!   OOM score                                │ isolate, root, mounts
+//!                                            │ joins the cgroup, cgroup namespace, cgroup mounts, devices, links
 //!   hooks ◀───── RootfsReady ────────────────┤ (only with hooks)
 //!   ──────────── HooksDone ─────────────────▶│ createContainer hooks, pivot, console, sysctl, masks, limits, identity, cwd
 //!   record ◀──── Created ────────────────────┤
@@ -24,10 +24,10 @@ mod process;
 
 use crate::cgroups::{Placement, View};
 use crate::error::{Error, Result};
-use crate::step::{Action, Birth, Filter, IdMaps, Join, Moment, Place, MountSource, Program, Signal, Step};
+use crate::step::{Action, Birth, Filter, IdMaps, Join, Moment, MountSource, Place, Program, Signal, Step};
 use carboy_oci::runtime::{Hooks, Linux, Process, Spec};
-use carboy_sys::clone::flag;
 use carboy_state::process::ProcessRef;
+use carboy_sys::clone::flag;
 use carboy_sys::mount::propagation;
 use carboy_wire::plan::Actor;
 use namespaces::{Namespaces, plan_namespaces};
@@ -97,7 +97,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     process::check(process)?;
     let namespaces = plan_namespaces(linux)?;
     let mut planner = Planner::new(host);
-    planner.birth(spec, process, linux, &namespaces, placement)?;
+    planner.birth(process, linux, &namespaces, placement)?;
     planner.early(request, linux, &namespaces);
     let rootfs = request.bundle.join(&root.path).to_string_lossy().into_owned();
     planner.root(linux, rootfs)?;
@@ -163,11 +163,11 @@ pub fn plan_exec(
 ) -> Result<Plan> {
     process::check(process)?;
     let mut planner = Planner::new(host);
+    planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
     planner.runtime("linux.namespaces", Action::Clone(container.birth()));
     if let Some(score) = process.oom_score_adj {
         planner.runtime("process.oomScoreAdj", Action::OomScore(score));
     }
-    planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
     planner.init("linux.namespaces", Action::Join(container.joins()));
     planner.init("linux.cgroupsPath", Action::JoinCgroup);
     planner.init("", Action::Session);
@@ -241,14 +241,9 @@ impl<'a> Planner<'a> {
     }
 
     /// What the runtime does for the new process.
-    fn birth(
-        &mut self,
-        spec: &Spec,
-        process: &Process,
-        linux: &Linux,
-        namespaces: &Namespaces,
-        placement: Placement,
-    ) -> Result<()> {
+    fn birth(&mut self, process: &Process, linux: &Linux, namespaces: &Namespaces, placement: Placement) -> Result<()> {
+        let from = if linux.resources.is_some() { "linux.cgroupsPath, linux.resources" } else { "linux.cgroupsPath" };
+        self.runtime(from, Action::Cgroup(placement));
         self.runtime("linux.namespaces", Action::Clone(namespaces.birth.clone()));
         if namespaces.new & flag::NEWUSER != 0 {
             let maps = self.id_maps(linux)?;
@@ -266,12 +261,6 @@ impl<'a> Planner<'a> {
             }
             self.runtime("process.oomScoreAdj", Action::OomScore(score));
         }
-        let from = if spec.linux.as_ref().is_some_and(|l| l.resources.is_some()) {
-            "linux.cgroupsPath, linux.resources"
-        } else {
-            "linux.cgroupsPath"
-        };
-        self.runtime(from, Action::Cgroup(placement));
         Ok(())
     }
 
@@ -285,7 +274,9 @@ impl<'a> Planner<'a> {
                 return Err(Error::invalid(field, "has a range of size 0"));
             }
         }
-        let only = |map: &[carboy_oci::runtime::IdMapping], id: u32| map.len() == 1 && map[0].size == 1 && map[0].host_id == id;
+        let only = |map: &[carboy_oci::runtime::IdMapping], id: u32| {
+            map.len() == 1 && map[0].size == 1 && map[0].host_id == id
+        };
         let unprivileged = self.host.euid != 0;
         let own = only(&uid, self.host.euid) && only(&gid, self.host.egid);
         Ok(IdMaps { uid, gid, helpers: unprivileged && !own, deny_setgroups: unprivileged && own })
@@ -400,7 +391,9 @@ impl<'a> Planner<'a> {
         if readonly {
             self.init("root.readonly", Action::ReadonlyRoot);
         }
-        for (field, list) in [("linux.readonlyPaths", &linux.readonly_paths), ("linux.maskedPaths", &linux.masked_paths)] {
+        for (field, list) in
+            [("linux.readonlyPaths", &linux.readonly_paths), ("linux.maskedPaths", &linux.masked_paths)]
+        {
             if list.iter().any(|path| !path.starts_with('/')) {
                 return Err(Error::invalid(field, "holds a path that is not absolute"));
             }
@@ -477,4 +470,3 @@ impl Moment {
         }
     }
 }
-

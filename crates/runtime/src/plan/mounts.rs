@@ -147,9 +147,13 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_as_seen_from_the_root() {
-        for (from, to) in
-            [("/a/../../b/", "/b"), ("proc", "/proc"), ("//x//./y", "/x/y"), ("/", "/"), ("/proc/../proc/kcore", "/proc/kcore")]
-        {
+        for (from, to) in [
+            ("/a/../../b/", "/b"),
+            ("proc", "/proc"),
+            ("//x//./y", "/x/y"),
+            ("/", "/"),
+            ("/proc/../proc/kcore", "/proc/kcore"),
+        ] {
             assert_eq!(clean(from), to);
         }
     }

@@ -62,7 +62,10 @@ pub fn plan_namespaces(linux: &Linux) -> Result<Namespaces> {
         }
     }
     if result.own & flag::NEWNS == 0 {
-        return Err(Error::invalid("linux.namespaces", "a mount namespace is needed: without it the host's would be changed"));
+        return Err(Error::invalid(
+            "linux.namespaces",
+            "a mount namespace is needed: without it the host's would be changed",
+        ));
     }
     result.cgroup = result.new & flag::NEWCGROUP != 0;
     result.time = result.new & flag::NEWTIME != 0;

@@ -114,7 +114,8 @@ impl Planner<'_> {
             self.init("process.scheduler", Action::Scheduler(scheduler(value)?));
         }
         if let Some(value) = &process.io_priority {
-            let class = ["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"].iter().position(|c| *c == value.class);
+            let class =
+                ["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"].iter().position(|c| *c == value.class);
             let class =
                 class.ok_or_else(|| Error::invalid("process.ioPriority.class", format!("{:?}", value.class)))?;
             let level = u32::try_from(value.priority).ok().filter(|level| *level <= 7);
@@ -193,7 +194,8 @@ fn scheduler(value: &Scheduler) -> Result<SchedAttr> {
         let known = FLAGS.iter().find(|(name, _)| name == flag);
         flags |= known.ok_or_else(|| Error::invalid("process.scheduler.flags", format!("{flag:?} is none")))?.1;
     }
-    let priority = u32::try_from(value.priority).map_err(|_| Error::invalid("process.scheduler.priority", "is negative"))?;
+    let priority =
+        u32::try_from(value.priority).map_err(|_| Error::invalid("process.scheduler.priority", "is negative"))?;
     let SchedAttr { size, .. } = SchedAttr::default();
     let (runtime, deadline, period) = (value.runtime, value.deadline, value.period);
     Ok(SchedAttr { size, policy: *policy, flags, nice: value.nice, priority, runtime, deadline, period })

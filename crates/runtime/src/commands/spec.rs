@@ -1,0 +1,130 @@
+//! `spec`: writes a configuration to start from.
+
+use crate::args::switch;
+use crate::error::{Context, Error, Result};
+use carboy_oci::runtime::{
+    Capabilities, DeviceRule, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Spec, VERSION,
+};
+use lexopt::{Arg, Parser};
+use std::path::PathBuf;
+
+/// `spec`.
+pub fn main(parser: &mut Parser) -> Result<u8> {
+    let (mut bundle, mut rootless) = (PathBuf::from("."), false);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("bundle") | Arg::Short('b') => bundle = parser.value()?.into(),
+            Arg::Long("rootless") => rootless = switch(parser)?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let path = bundle.join("config.json");
+    if path.exists() {
+        return Err(Error::Usage(format!("file {} exists. Remove it first", path.display())));
+    }
+    let mut spec = example();
+    if rootless {
+        make_rootless(&mut spec);
+    }
+    let text = serde_json::to_string_pretty(&spec).map_err(|e| Error::Other(format!("encode: {e}")))?;
+    std::fs::write(&path, text + "\n").context(|| format!("write {}", path.display()))?;
+    Ok(0)
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.into(),
+        kind: Some(kind.into()),
+        source: Some(source.into()),
+        options: strings(options),
+        ..Mount::default()
+    }
+}
+
+/// The same as runc's: a shell with few privileges.
+fn example() -> Spec {
+    let few = || strings(&["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    let process = Process {
+        terminal: true,
+        args: strings(&["sh"]),
+        env: strings(&["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"]),
+        cwd: "/".into(),
+        capabilities: Some(Capabilities {
+            bounding: few(),
+            effective: few(),
+            permitted: few(),
+            ..Capabilities::default()
+        }),
+        rlimits: vec![Rlimit { kind: "RLIMIT_NOFILE".into(), soft: 1024, hard: 1024 }],
+        no_new_privileges: true,
+        ..Process::default()
+    };
+    Spec {
+        oci_version: VERSION.into(),
+        process: Some(process),
+        root: Some(Root { path: "rootfs".into(), readonly: true }),
+        hostname: Some("carboy".into()),
+        mounts: mounts(),
+        linux: Some(linux()),
+        ..Spec::default()
+    }
+}
+
+fn mounts() -> Vec<Mount> {
+    let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    vec![
+        mount("/proc", "proc", "proc", &[]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", "devpts", &pts),
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
+    ]
+}
+
+fn linux() -> Linux {
+    let kinds = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
+    let all = DeviceRule { allow: false, access: Some("rwm".into()), ..DeviceRule::default() };
+    Linux {
+        resources: Some(Resources { devices: vec![all], ..Resources::default() }),
+        namespaces: kinds.map(|kind| Namespace { kind: kind.into(), path: None }).into(),
+        masked_paths: strings(&[
+            "/proc/acpi",
+            "/proc/asound",
+            "/proc/kcore",
+            "/proc/keys",
+            "/proc/latency_stats",
+            "/proc/timer_list",
+            "/proc/timer_stats",
+            "/proc/sched_debug",
+            "/sys/firmware",
+            "/proc/scsi",
+        ]),
+        readonly_paths: strings(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
+        ..Linux::default()
+    }
+}
+
+/// What an ordinary user may have: a user namespace, the host's network, no limits.
+fn make_rootless(spec: &mut Spec) {
+    spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
+    for mount in &mut spec.mounts {
+        mount.options.retain(|option| !option.starts_with("gid=") && !option.starts_with("uid="));
+    }
+    // A new sysfs needs a network namespace of its own.
+    if let Some(sys) = spec.mounts.iter_mut().find(|mount| mount.destination == "/sys") {
+        *sys = mount("/sys", "none", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"]);
+    }
+    let Some(linux) = &mut spec.linux else { return };
+    linux.namespaces.retain(|namespace| namespace.kind != "network");
+    linux.namespaces.push(Namespace { kind: "user".into(), path: None });
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    linux.uid_mappings = vec![IdMapping { container_id: 0, host_id: uid, size: 1 }];
+    linux.gid_mappings = vec![IdMapping { container_id: 0, host_id: gid, size: 1 }];
+    linux.resources = None;
+}
