@@ -112,7 +112,7 @@ fn publish(
         synced.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(LayerError::Internal)))
     })?;
     match kept_tar {
-        Some(tar) if outcome.tar_size % 512 == 0 => {
+        Some(tar) if outcome.tar_size.is_multiple_of(512) => {
             std::fs::hard_link(&tar, &blob).map_err(FileError::at("link", &blob))?;
         }
         Some(tar) => copy_start(&tar, &blob, outcome.tar_size).map_err(FileError::at("copy to", &blob))?,

@@ -1,5 +1,5 @@
 //! Debian's docker-registry on a free loopback port, filled by skopeo from images that umoci and buildah made.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::File;
 use std::net::TcpListener;
