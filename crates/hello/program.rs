@@ -181,7 +181,8 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 impl User {
     fn look(status: &str) -> Self {
         // Real, effective, saved, file system.
-        let effective = |key| field(status, key).and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+        let effective =
+            |key| field(status, key).and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
         let (uid, gid): (u32, u32) = (effective("Uid"), effective("Gid"));
         let passwd = read("/etc/passwd");
         let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
@@ -205,7 +206,9 @@ impl User {
 
     /// What an ID is one namespace further out.
     fn outside(map: &[[u32; 3]], id: u32) -> Option<u32> {
-        map.iter().find(|[inner, _, size]| id >= *inner && id - inner < *size).map(|[inner, outer, _]| outer + (id - inner))
+        map.iter()
+            .find(|[inner, _, size]| id >= *inner && id - inner < *size)
+            .map(|[inner, outer, _]| outer + (id - inner))
     }
 
     fn has_own_map(&self) -> bool {
@@ -237,7 +240,8 @@ impl Mount {
     /// Covered by /dev/null, or by an empty directory that cannot be written.
     fn hides(&self) -> bool {
         let over = ["/proc/", "/sys/"].iter().any(|start| self.point.starts_with(start));
-        over && (self.from == "/null" || (self.kind == "tmpfs" && self.read_only && !self.point.starts_with("/sys/fs/cgroup")))
+        over && (self.from == "/null"
+            || (self.kind == "tmpfs" && self.read_only && !self.point.starts_with("/sys/fs/cgroup")))
     }
 }
 
@@ -263,8 +267,7 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
 
 impl Cgroup {
     fn look(own: &str) -> Self {
-        let paths: Vec<(&str, &str)> =
-            own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':')).collect();
+        let paths: Vec<(&str, &str)> = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':')).collect();
         let of = |controller: &str| {
             paths.iter().find(|(names, _)| names.split(',').any(|name| name == controller)).map(|(_, path)| *path)
         };
@@ -297,9 +300,11 @@ impl Cgroup {
             memory: number(find("memory", "memory.limit_in_bytes")).map(limit),
             memory_used: number(find("memory", "memory.usage_in_bytes")).map(|used| used as u64),
             tasks: Cgroup::max(&tasks),
-            cpu: quota.zip(period).map(|(quota, period)| {
-                if quota < 0 { Limit::None } else { Limit::At((quota * 1000 / period) as u64) }
-            }),
+            cpu: quota.zip(period).map(
+                |(quota, period)| {
+                    if quota < 0 { Limit::None } else { Limit::At((quota * 1000 / period) as u64) }
+                },
+            ),
         }
     }
 
@@ -312,7 +317,9 @@ impl Cgroup {
         let words: Vec<&str> = cpu.split_whitespace().collect();
         let cpu = match words[..] {
             ["max", _] => Some(Limit::None),
-            [quota, period] => quota.parse::<u64>().ok().zip(period.parse::<u64>().ok()).map(|(q, p)| Limit::At(q * 1000 / p.max(1))),
+            [quota, period] => {
+                quota.parse::<u64>().ok().zip(period.parse::<u64>().ok()).map(|(q, p)| Limit::At(q * 1000 / p.max(1)))
+            }
             _ => None,
         };
         Cgroup {
@@ -347,11 +354,46 @@ fn interfaces(dev: &str) -> Vec<Interface> {
 
 /// linux/capability.h, by number.
 const CAPABILITIES: [&str; 41] = [
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
-    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
-    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
-    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
-    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
     "checkpoint_restore",
 ];
 
@@ -445,7 +487,8 @@ impl Report {
         let name = if user.name.is_empty() { String::new() } else { format!(" ({})", user.name) };
         let here = format!("{}:{}{name}", user.uid, user.gid);
         if !user.has_own_map() {
-            let warning = if user.uid == 0 { ": root here is root there, held back by the rest of this list" } else { "" };
+            let warning =
+                if user.uid == 0 { ": root here is root there, held back by the rest of this list" } else { "" };
             return format!("{here}, the same on the host (IDs are not mapped){warning}");
         }
         let id = |map: &[[u32; 3]], id| User::outside(map, id).map_or("?".to_owned(), |id| id.to_string());
@@ -472,7 +515,8 @@ impl Report {
     }
 
     fn capability_lines(&self, lines: &mut Lines) {
-        let (kept, dropped) = (capability_names(self.status.capabilities, true), capability_names(self.status.capabilities, false));
+        let (kept, dropped) =
+            (capability_names(self.status.capabilities, true), capability_names(self.status.capabilities, false));
         let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
         let outside = if self.user.has_own_map() { " over this user namespace" } else { "" };
         lines.add("capabilities", &format!("{} kept{outside}: {}", kept.len(), list(&kept)));
@@ -497,13 +541,20 @@ impl Report {
     fn root_text(&self) -> String {
         let Some(root) = &self.root else { return "unknown: /proc is not mounted".to_owned() };
         let access = if root.read_only { "read-only" } else { "writable" };
-        let option = |name: &str| root.options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+        let option =
+            |name: &str| root.options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
         if root.kind != "overlay" {
-            return format!("{} ({access}), from {}{}", root.kind, root.source, if root.from == "/" { "" } else { &root.from });
+            return format!(
+                "{} ({access}), from {}{}",
+                root.kind,
+                root.source,
+                if root.from == "/" { "" } else { &root.from }
+            );
         }
         // Long lists of layers are given by descriptor numbers or not shown at all, so a count is all there is to say.
-        let layers = option("lowerdir").map(|list| list.split(':').filter(|part| !part.is_empty()).count()).unwrap_or(0)
-            + root.options.matches("lowerdir+=").count();
+        let layers =
+            option("lowerdir").map(|list| list.split(':').filter(|part| !part.is_empty()).count()).unwrap_or(0)
+                + root.options.matches("lowerdir+=").count();
         let layers = if layers == 0 { String::new() } else { format!(": {} below", count(layers, "read-only layer")) };
         let changes = if option("upperdir").is_some() { ", changes go to a directory of this container" } else { "" };
         format!("overlay ({access}){layers}{changes}")
@@ -517,10 +568,13 @@ impl Report {
             }
         }
         let hidden = self.mounts.iter().filter(|mount| mount.hides()).count();
-        let under_proc = |mount: &&&Mount| mount.point.starts_with("/proc/") || mount.point.starts_with("/sys/fs/cgroup/");
+        let under_proc =
+            |mount: &&&Mount| mount.point.starts_with("/proc/") || mount.point.starts_with("/sys/fs/cgroup/");
         let shown = seen.iter().filter(|mount| !under_proc(mount));
-        let names: Vec<String> =
-            shown.take(12).map(|mount| format!("{}{}", mount.point, if mount.read_only { "(ro)" } else { "" })).collect();
+        let names: Vec<String> = shown
+            .take(12)
+            .map(|mount| format!("{}{}", mount.point, if mount.read_only { "(ro)" } else { "" }))
+            .collect();
         let locked = seen.iter().filter(|mount| mount.point.starts_with("/proc/") && mount.read_only).count();
         let more = seen.iter().filter(|mount| !under_proc(mount)).count().saturating_sub(names.len());
         let mut text = names.join(" ");
@@ -615,11 +669,8 @@ fn or_null(value: Option<impl ToString>) -> String {
 impl Report {
     fn json(&self) -> String {
         let names = |kept| array(capability_names(self.status.capabilities, kept).into_iter().map(quote));
-        let process = [
-            ("pid", self.pid.to_string()),
-            ("first", quote(&self.first)),
-            ("visible", self.processes.to_string()),
-        ];
+        let process =
+            [("pid", self.pid.to_string()), ("first", quote(&self.first)), ("visible", self.processes.to_string())];
         let capabilities = [
             ("kept", names(true)),
             ("dropped", names(false)),
