@@ -1,0 +1,267 @@
+"""What is measured. Each case prints its tables and returns every figure."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+import engines
+import images
+from measure import Failed, Peer, in_own_mounts, installed, interleave, quiet
+
+CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
+)
+
+
+def runtime(bench):
+    """`run` of a static `true` in a plain bundle, and the same with a system call filter."""
+    return in_own_mounts(lambda: runtime_cases(bench))
+
+
+def runtime_cases(bench):
+    images.busybox_root(bench.folder / "rootfs")
+    binaries = [("carboy-runtime", bench.ours("carboy-runtime"))]
+    binaries += [(name, path) for name in ("crun", "runc", "youki") if (path := installed(name))]
+    results = {}
+    for title, filtered in (("runtime: run true, plain bundle", False), ("runtime: run true, with a seccomp profile", True)):
+        bundle = make_bundle(bench, "seccomp" if filtered else "plain", filtered)
+        if bundle is None:
+            continue
+        peers = [Peer(name, runtime_command(bench, name, path, bundle)) for name, path in binaries]
+        if not filtered and (floor := pathlib.Path(bench.ours("floor"))).exists():
+            root = str(bundle / "rootfs")
+            peers.append(Peer("floor", [str(floor), root, "/bin/true"]))
+            peers.append(Peer("floor --cgroups", [str(floor), "--cgroups", root, "/bin/true"]))
+        results[title] = interleave(title, peers, bench.runs)
+        if not filtered:
+            results["syscalls"] = runtime_costs(peers)
+    return results
+
+
+def runtime_command(bench, name, path, bundle):
+    state = bench.folder / f"state-{name}"
+    return [path, "--root", str(state), "run", "--bundle", str(bundle), f"bench-{os.getpid()}-{name}-{{n}}"]
+
+
+def make_bundle(bench, name, filtered):
+    """A bundle as `runc spec` would write it, without a terminal."""
+    bundle = bench.folder / name
+    bundle.mkdir()
+    (bundle / "rootfs").symlink_to("../rootfs")
+    config = json.loads(PLAIN)
+    config["root"] = {"path": str(bench.folder / "rootfs"), "readonly": True}
+    if filtered:
+        source = pathlib.Path("/usr/share/containers/seccomp.json")
+        if not source.exists():
+            print(f"  skipped the profile: {source} is missing (golang-github-containers-common)")
+            return None
+        config["linux"]["seccomp"] = resolve_profile(json.loads(source.read_text()))
+    (bundle / "config.json").write_text(json.dumps(config))
+    return bundle
+
+
+def resolve_profile(profile):
+    """The rules of a Docker-like profile that apply to a container with the default capabilities on x86-64."""
+    held = {f"CAP_{name}" for name in CAPABILITIES.split()}
+    rules = []
+    for rule in profile["syscalls"]:
+        includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
+        wanted = set(includes.get("caps") or ()) <= held and "amd64" in (includes.get("arches") or ["amd64"])
+        if not wanted or held & set(excludes.get("caps") or ()) or "amd64" in (excludes.get("arches") or ()):
+            continue
+        kept = {key: rule[key] for key in ("names", "action", "errnoRet") if key in rule}
+        rules.append({**kept, "args": rule.get("args") or []})
+    return {
+        "defaultAction": profile["defaultAction"],
+        "defaultErrnoRet": profile.get("defaultErrnoRet", 1),
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": rules,
+    }
+
+
+def runtime_costs(peers):
+    """Peak memory of the measured runs, and system calls of one more."""
+    costs = {}
+    print("\n  {:24}{:>14}{:>14}".format("", "peak RSS, MB", "system calls"))
+    for peer in peers:
+        if not peer.samples:
+            continue
+        calls = "-"
+        if shutil.which("strace"):
+            command = [word.replace("{n}", "strace") for word in peer.command]
+            traced = subprocess.run(["strace", "-f", "-c", *command], capture_output=True, text=True, check=False)
+            total = re.findall(r"^100\.00\s+\S+\s+\S+\s+(\d+)", traced.stderr, re.MULTILINE)
+            calls = total[-1] if total else "-"
+        rss = peer.figure("rss_kib", min) / 1000
+        costs[peer.name] = {"rss_mb": rss, "syscalls": calls}
+        print(f"  {peer.name:24}{rss:>14.1f}{calls:>14}")
+    return costs
+
+
+def engine(bench):
+    """`run --rm --network none` of a static `true` in an image."""
+    needed = [installed(name) for name in ("umoci", "skopeo")]
+    if not all(needed):
+        return {}
+    archive = images.busybox_archive(bench.folder)
+    started = engines.start_all(bench)
+    try:
+        peers = []
+        for each in started:
+            each.call("load", "-i", archive)
+            command = [*each.command, "run", "--rm", "--network", "none", "busybox:bench", "true"]
+            peers.append(Peer(each.name, command, each.env, account=each.account))
+        title = "engine: run --rm --network none busybox true"
+        return {title: interleave(title, peers, bench.runs)}
+    finally:
+        engines.close_all(started)
+
+
+def hello(bench):
+    """`carboy run --rm hello`, warm: the first container that a new user sees."""
+    ours = engines.Carboy(bench)
+    try:
+        peers = [Peer("carboy run --rm hello", [*ours.command, "run", "--rm", "hello"], account=ours.account)]
+        return {"hello": interleave("hello: carboy run --rm hello, warm", peers, bench.runs)}
+    finally:
+        ours.close()
+
+
+def pull(bench):
+    """A pull of about 300 MB in five gzip layers from a registry on loopback; nothing is in any store before."""
+    if not all([installed(name) for name in ("umoci", "skopeo", "mmdebstrap", "docker-registry")]):
+        return {}
+    registry = images.Registry(bench.folder, images.debian_layout())
+    started = []
+    try:
+        started = engines.start_all(bench)
+        peers = []
+        for each in started:
+            extra = ["--tls-verify=false"] if each.name == "podman" else []
+            command = [*each.command, "pull", "-q", *extra, registry.reference]
+
+            def before(each=each):
+                subprocess.run(
+                    [*each.command, "rmi", registry.reference],
+                    env={**os.environ, **each.env}, capture_output=True, check=False,
+                )
+                os.sync()
+
+            peers.append(Peer(each.name, command, each.env, before=before, account=each.account))
+        title = "pull: 5 gzip layers from loopback"
+        return {title: interleave(title, peers, max(3, bench.runs // 5), warm=1)}
+    finally:
+        engines.close_all(started)
+        registry.close()
+
+
+def sizes(bench):
+    """What lies on disk, and what one running container costs in memory."""
+    print("\nsizes")
+    results = {}
+    for name in ("carboy", "carboy-monitor", "carboy-runtime"):
+        results[name] = os.path.getsize(bench.ours(name))
+    for name in ("crun", "runc", "conmon", "podman", "containerd-shim-runc-v2", "containerd", "dockerd"):
+        if path := shutil.which(name):
+            results[name] = os.path.getsize(path)
+    for name, size in results.items():
+        print(f"  {name:26}{size / 1e6:>10.2f} MB on disk")
+    if all([installed(name) for name in ("umoci", "skopeo")]):
+        results["monitors_pss_kib"] = monitors(bench)
+    return results
+
+
+def monitors(bench):
+    """PSS of whatever stays behind for one detached container."""
+    archive = images.busybox_archive(bench.folder)
+    helpers = {"carboy": "carboy-monitor", "podman": "conmon", "docker": "containerd-shim"}
+    found = {}
+    started = engines.start_all(bench)
+    try:
+        for each in started:
+            try:
+                each.call("load", "-i", archive)
+                each.call("run", "-d", "--name", "sleeper", "--network", "none", "busybox:bench", "sleep", "300")
+                time.sleep(0.5)
+                members = (each.account.path / "cgroup.procs").read_text().split()
+                before = set(members)
+                pss = [pss_kib(pid) for pid in pids_of(helpers[each.name]) if below(pid, each, before)]
+                found[each.name] = max(pss, default=None)
+                shown = f"{found[each.name]} KiB" if pss else "not found"
+                print(f"  {helpers[each.name]:26}{shown:>13} PSS for one container")
+            except Failed as error:
+                print(f"  skipped {each.name}: {error}")
+            finally:
+                subprocess.run(
+                    [*each.command, "rm", "-f", "sleeper"],
+                    env={**os.environ, **each.env}, capture_output=True, check=False,
+                )
+    finally:
+        engines.close_all(started)
+    return found
+
+
+def pids_of(program):
+    """Processes whose program has this name."""
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.path.basename(os.readlink(entry / "exe")).startswith(program):
+                    yield entry.name
+            except OSError:
+                continue
+
+
+def below(pid, each, members):
+    """Whether the process belongs to this benchmark's engine: it was started with its folders, or in its account."""
+    try:
+        line = pathlib.Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return False
+    return pid in members or str(getattr(each, "folder", "-")) in line
+
+
+def pss_kib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+PLAIN = """{
+ "ociVersion": "1.0.2",
+ "process": {
+  "user": {"uid": 0, "gid": 0}, "args": ["/bin/true"], "env": ["PATH=/bin", "TERM=xterm"], "cwd": "/",
+  "capabilities": {
+   "bounding": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+   "effective": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"],
+   "permitted": ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+  },
+  "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+  "noNewPrivileges": true
+ },
+ "hostname": "bench",
+ "mounts": [
+  {"destination": "/proc", "type": "proc", "source": "proc"},
+  {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+  {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+   "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+  {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
+   "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+  {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
+  {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+  {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+   "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}
+ ],
+ "linux": {
+  "resources": {"devices": [{"allow": false, "access": "rwm"}]},
+  "namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}],
+  "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+   "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"],
+  "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+ }
+}
+"""
