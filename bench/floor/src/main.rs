@@ -138,7 +138,8 @@ fn cgroup_directories() -> Result<Vec<PathBuf>> {
 
 /// `tasks` moves one thread without a system-wide lock; the unified hierarchy only has cgroup.procs.
 fn join_file(path: &Path) -> &'static str {
-    let unified = path.parent().is_some_and(|parent| parent.ends_with("unified") || parent == Path::new("/sys/fs/cgroup"));
+    let unified =
+        path.parent().is_some_and(|parent| parent.ends_with("unified") || parent == Path::new("/sys/fs/cgroup"));
     if unified { "cgroup.procs" } else { "tasks" }
 }
 
