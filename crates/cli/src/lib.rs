@@ -1,10 +1,74 @@
-//! To be written.
+//! `carboy`, the command line: translates arguments into the engine's requests and prints what it answers. It decides nothing.
+//!
+//! One file per command in `commands`, one per group of arguments in `args`. Owns the terminal: raw mode, its size, the detach keys,
+//! colours and tables. Docker's exit codes and formats wherever scripts depend on them.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Front ends print.
 
-#[allow(dead_code, reason = "the pull command uses it")]
+mod args;
+mod attach;
+mod commands;
+mod failure;
+mod format;
+mod logtime;
+mod output;
 mod progress;
+mod progress_render;
+mod settings;
+mod terminal;
+mod units;
 
-/// Entry point.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+use clap::{CommandFactory, FromArgMatches};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Entry point of `carboy`.
+pub fn main() -> ExitCode {
+    // What is made for containers has the modes that are asked for, whatever the user's umask.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let matches = match args::Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let cli = match args::Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let default_code = cli.command.error_code();
+    match commands::dispatch(cli) {
+        Ok(code) => exit_code(code),
+        Err(Failure::BrokenPipe) => exit_code(128 + 13),
+        Err(failure) => {
+            output::error_line(&failure.to_string());
+            exit_code(failure.code().unwrap_or(default_code))
+        }
+    }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    ExitCode::from(code as u8)
+}
+
+/// Help and version go to standard output; a mistake is one line and a hint, exit code 125 as Docker's.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            return ExitCode::from(125);
+        }
+        _ => {}
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let rest: Vec<&str> = lines.map(str::trim).collect();
+    let message = if rest.is_empty() { first } else { format!("{first} {}", rest.join(", ")) };
+    output::error_line(&message);
+    eprintln!("See '{} --help'.", args::command_words());
+    ExitCode::from(125)
 }

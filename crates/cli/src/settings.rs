@@ -1,0 +1,75 @@
+//! Where this user's engine is: flags, environment, defaults.
+
+use crate::args::Global;
+use crate::failure::{Failure, usage};
+use carboy_engine::{Engine, EngineConfig};
+use carboy_image::SnapshotterChoice;
+use std::path::PathBuf;
+
+/// Set for our own processes within the user namespace of an ordinary user.
+pub(crate) const IN_NAMESPACE: &str = "CARBOY_IN_USER_NAMESPACE";
+
+/// The engine's configuration from flags and environment.
+pub(crate) fn config(global: &Global) -> Result<EngineConfig, Failure> {
+    let inside = std::env::var_os(IN_NAMESPACE).is_some();
+    let is_root = rustix::process::geteuid().is_root();
+    let root = match &global.root {
+        Some(root) => root.clone(),
+        None if is_root => "/var/lib/carboy".into(),
+        None => data_home()?.join("carboy"),
+    };
+    let runroot = match &global.runroot {
+        Some(runroot) => runroot.clone(),
+        None if is_root => "/run/carboy".into(),
+        None => run_home().join("carboy"),
+    };
+    let snapshotter = match global.snapshotter.as_deref() {
+        None | Some("auto") => SnapshotterChoice::Auto,
+        Some("erofs") => SnapshotterChoice::Erofs,
+        Some("overlay") => SnapshotterChoice::Overlay,
+        Some(other) => return Err(usage(format!("unknown snapshotter {other:?}: auto, erofs or overlay"))),
+    };
+    let runtime = global.runtime.as_ref().map(|name| find_program(name)).transpose()?;
+    Ok(EngineConfig { root, runroot, runtime, monitor: None, snapshotter, in_user_namespace: inside })
+}
+
+/// Opens the engine.
+pub(crate) fn engine(global: &Global) -> Result<Engine, Failure> {
+    Ok(Engine::open(config(global)?)?)
+}
+
+fn data_home() -> Result<PathBuf, Failure> {
+    if let Some(path) = variable("XDG_DATA_HOME") {
+        return Ok(path);
+    }
+    match variable("HOME") {
+        Some(home) => Ok(home.join(".local/share")),
+        None => Err(usage("neither --root, CARBOY_ROOT, XDG_DATA_HOME nor HOME says where to keep images and containers")),
+    }
+}
+
+/// $XDG_RUNTIME_DIR if it is there, otherwise a folder under /tmp; the engine checks that it is this user's own.
+fn run_home() -> PathBuf {
+    let uid = rustix::process::getuid().as_raw();
+    variable("XDG_RUNTIME_DIR")
+        .filter(|path| path.is_dir())
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("carboy-run-{uid}")))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// A runtime by path, or by name in PATH.
+fn find_program(name: &str) -> Result<PathBuf, Failure> {
+    if name.contains('/') {
+        return std::path::absolute(name).map_err(|e| Failure::Other(e.into()));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let fixed = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(fixed)
+        .map(|folder| folder.join(name))
+        .find(|path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok())
+        .ok_or_else(|| usage(format!("runtime {name:?} is not in PATH")))
+}

@@ -1,0 +1,38 @@
+//! Masked and read-only paths, and the system call filter.
+
+use crate::error::{Error, Result};
+use crate::request::{RunRequest, SeccompRequest};
+use carboy_oci::runtime::Seccomp;
+
+/// What Docker hides (moby, oci/defaults.go).
+const MASKED: [&str; 12] = [
+    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+];
+
+/// What Docker makes read-only.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+pub(super) struct Masks {
+    pub(super) masked: Vec<String>,
+    pub(super) read_only: Vec<String>,
+}
+
+pub(super) fn masks(request: &RunRequest) -> Masks {
+    if request.privileged {
+        return Masks { masked: Vec::new(), read_only: Vec::new() };
+    }
+    let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+    Masks { masked: owned(&MASKED), read_only: owned(&READ_ONLY) }
+}
+
+/// The filter: Docker's default profile for these capabilities, unless another was asked for or the container is privileged.
+pub(super) fn seccomp(request: &RunRequest, capabilities: &[String]) -> Result<Option<Seccomp>> {
+    let invalid = |e: carboy_seccomp::Error| Error::Invalid(format!("seccomp profile: {}", crate::error::flat(&e)));
+    match &request.seccomp {
+        SeccompRequest::Default if request.privileged => Ok(None),
+        SeccompRequest::Default => default_profile(capabilities).map(Some),
+        SeccompRequest::Unconfined => Ok(None),
+        SeccompRequest::Profile(text) => custom_profile(text, capabilities).map(Some),
+    }
+}
