@@ -144,7 +144,7 @@ impl Error {
 }
 
 /// An error and its causes on one line, without repeating what a message already holds.
-pub(crate) fn flat(error: &dyn std::error::Error) -> String {
+pub fn flat(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

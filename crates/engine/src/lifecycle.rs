@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Kills the container's process and removes the runtime's state, if either is still there.
-    fn clear_runtime(&self, container: &Container) -> Result<()> {
+    pub(crate) fn clear_runtime(&self, container: &Container) -> Result<()> {
         if let Some(process) = container.started.as_ref().map(program) {
             process.signal(rustix::process::Signal::KILL).map_err(Error::at("kill", Path::new("the container's program")))?;
         }
@@ -78,21 +78,12 @@ impl Engine {
     }
 
     /// Waits until a container that has ended is cleaned up by its monitor. Only while holding no lock.
-    fn settle(&self, container: &Container) -> Result<()> {
+    pub(crate) fn settle(&self, container: &Container) -> Result<()> {
         if container.status == Status::Exited && container.run_dir.is_dir() {
             match Lock::wait(&container.run_dir.join(file::LOCK), LockMode::Shared) {
                 Err(e) if !e.is_not_found() => return Err(e.into()),
                 _ => {}
             }
-        }
-        Ok(())
-    }
-
-    /// Makes a container that does not run ready for another start: the last monitor gone, nothing of the runtime left.
-    pub(crate) fn prepare_restart(&self, container: &Container) -> Result<()> {
-        self.settle(container)?;
-        if self.folders.runtime_state().join(&container.record.id).exists() {
-            self.runtime_delete(container)?;
         }
         Ok(())
     }

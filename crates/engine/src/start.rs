@@ -78,7 +78,11 @@ impl Engine {
     /// # Errors
     /// [`Error::StartFailed`] with the runtime's message and Docker's exit code.
     pub fn start(&self, text: &str, options: StartOptions) -> Result<Running> {
-        let id = self.container(text)?.record.id;
+        let container = self.container(text)?;
+        let id = container.record.id.clone();
+        if container.status != Status::Running {
+            self.settle(&container)?;
+        }
         let lock: Lock = self.lock(&id)?;
         let container = self.load(&id)?;
         if container.status == Status::Running
@@ -89,6 +93,7 @@ impl Engine {
             return Ok(Running { id, started, attach, trace: PlanReport::default() });
         }
         let mut trace = Trace::new(options.trace);
+        self.clear_runtime(&container)?;
         for name in [file::EXIT, file::STARTED] {
             remove_if_there(&container.dir.join(name))?;
         }

@@ -5,12 +5,14 @@
 //! overlayfs defines them (Documentation/filesystems/overlayfs.rst). With one layer it is a plain look-up within a root.
 
 use crate::error::{Error, Result};
-use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -22,11 +24,20 @@ pub(crate) struct Union {
     layers: Vec<Rc<OwnedFd>>,
 }
 
+/// An entry of a merged folder.
+pub(crate) enum Entry {
+    /// A folder, as the layers that make it up.
+    Folder(Vec<Rc<OwnedFd>>),
+    /// Anything else, opened with `O_PATH`.
+    Other(OwnedFd),
+}
+
 enum Found {
     Nothing,
     Folder(Vec<Rc<OwnedFd>>),
-    Link(String),
+    Link(OwnedFd, String),
     File(OwnedFd),
+    Special(OwnedFd),
 }
 
 impl Union {
@@ -53,6 +64,45 @@ impl Union {
     }
 
     fn resolve(&self, path: &str) -> Result<Option<OwnedFd>, Errno> {
+        Ok(match self.walk(path)? {
+            Found::File(file) => Some(file),
+            _ => None,
+        })
+    }
+
+    /// A folder as the layers that make it up, topmost first; `None` if there is none.
+    pub(crate) fn folder(&self, path: &str) -> Result<Option<Vec<Rc<OwnedFd>>>, Errno> {
+        Ok(match self.walk(path)? {
+            Found::Folder(folders) => Some(folders),
+            _ => None,
+        })
+    }
+
+    /// What is in a folder that [`Union::folder`] answered, merged. Links are not followed.
+    pub(crate) fn entries(layers: &[Rc<OwnedFd>]) -> Result<Vec<(OsString, Entry)>, Errno> {
+        let mut names = BTreeSet::new();
+        for layer in layers {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let folder = openat(layer.as_fd(), ".", flags, Mode::empty())?;
+            for entry in Dir::new(folder)? {
+                let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+                if name != "." && name != ".." {
+                    names.insert(name);
+                }
+            }
+        }
+        let mut entries = Vec::new();
+        for name in names {
+            match look_up(layers, &name)? {
+                Found::Nothing => {}
+                Found::Folder(folders) => entries.push((name, Entry::Folder(folders))),
+                Found::Link(fd, _) | Found::File(fd) | Found::Special(fd) => entries.push((name, Entry::Other(fd))),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn walk(&self, path: &str) -> Result<Found, Errno> {
         let mut rest: VecDeque<String> = components(path).collect();
         let mut parents: Vec<Vec<Rc<OwnedFd>>> = vec![self.layers.clone()];
         let mut links = 0;
@@ -64,11 +114,9 @@ impl Union {
                 continue;
             }
             let here = parents.last().map_or(&self.layers[..], Vec::as_slice);
-            match look_up(here, &name)? {
-                Found::Nothing => return Ok(None),
+            match look_up(here, OsStr::new(&name))? {
                 Found::Folder(folders) => parents.push(folders),
-                Found::File(file) => return Ok(rest.is_empty().then_some(file)),
-                Found::Link(target) => {
+                Found::Link(_, target) => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(Errno::LOOP);
@@ -80,9 +128,11 @@ impl Union {
                         rest.push_front(part);
                     }
                 }
+                found if rest.is_empty() => return Ok(found),
+                _ => return Ok(Found::Nothing),
             }
         }
-        Ok(None)
+        Ok(parents.pop().map_or(Found::Nothing, Found::Folder))
     }
 }
 
@@ -90,7 +140,7 @@ fn components(path: &str) -> impl Iterator<Item = String> + '_ {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned)
 }
 
-fn look_up(layers: &[Rc<OwnedFd>], name: &str) -> Result<Found, Errno> {
+fn look_up(layers: &[Rc<OwnedFd>], name: &OsStr) -> Result<Found, Errno> {
     let mut folders = Vec::new();
     for layer in layers {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -114,10 +164,10 @@ fn look_up(layers: &[Rc<OwnedFd>], name: &str) -> Result<Found, Errno> {
             _ if !folders.is_empty() => break,
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
-                return Ok(Found::Link(target.to_string_lossy().into_owned()));
+                return Ok(Found::Link(fd, target.to_string_lossy().into_owned()));
             }
             FileType::RegularFile => return Ok(Found::File(fd)),
-            _ => return Ok(Found::Nothing),
+            _ => return Ok(Found::Special(fd)),
         }
     }
     Ok(if folders.is_empty() { Found::Nothing } else { Found::Folder(folders) })

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::request::{RunRequest, SeccompRequest};
 use carboy_oci::runtime::Seccomp;
+use carboy_seccomp::{Arch, Conditions, DockerProfile, KernelVersion, SeccompError, default_profile};
 
 /// What Docker hides (moby, oci/defaults.go).
 const MASKED: [&str; 12] = [
@@ -28,11 +29,23 @@ pub(super) fn masks(request: &RunRequest) -> Masks {
 
 /// The filter: Docker's default profile for these capabilities, unless another was asked for or the container is privileged.
 pub(super) fn seccomp(request: &RunRequest, capabilities: &[String]) -> Result<Option<Seccomp>> {
-    let invalid = |e: carboy_seccomp::Error| Error::Invalid(format!("seccomp profile: {}", crate::error::flat(&e)));
+    let invalid = |e: SeccompError| Error::Invalid(format!("seccomp profile: {}", crate::error::flat(&e)));
+    let conditions = Conditions { capabilities, arch: ARCH, kernel: kernel() };
     match &request.seccomp {
         SeccompRequest::Default if request.privileged => Ok(None),
-        SeccompRequest::Default => default_profile(capabilities).map(Some),
+        SeccompRequest::Default => Ok(Some(default_profile(capabilities, conditions.arch, conditions.kernel))),
         SeccompRequest::Unconfined => Ok(None),
-        SeccompRequest::Profile(text) => custom_profile(text, capabilities).map(Some),
+        SeccompRequest::Profile(text) => DockerProfile::parse(text).and_then(|p| p.resolve(&conditions)).map_err(invalid),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+const ARCH: Arch = Arch::X86_64;
+#[cfg(target_arch = "aarch64")]
+const ARCH: Arch = Arch::Aarch64;
+
+/// The running kernel; an unreadable release counts as an old one, which allows less.
+fn kernel() -> KernelVersion {
+    let uname = rustix::system::uname();
+    KernelVersion::parse(&uname.release().to_string_lossy()).unwrap_or(KernelVersion(3, 0))
 }
