@@ -4,7 +4,7 @@ use crate::draft::Draft;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::id;
-use crate::plan::{Action, Trace};
+use crate::plan::Trace;
 use crate::record::{ImageUse, LOCK, Record};
 use crate::request::RunRequest;
 use carboy_image::Image;

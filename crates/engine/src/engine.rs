@@ -90,6 +90,11 @@ impl Engine {
         self.user_namespace.as_ref()
     }
 
+    /// Whether the machine has the unified cgroup hierarchy.
+    pub fn has_cgroup2(&self) -> bool {
+        self.host().cgroup2
+    }
+
     /// The images of the store, opened when first asked for.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The maps for this user: root inside is the user, and the subordinate ranges follow; only the user's own ID if there are none or
 /// newuidmap(1) is missing.
-pub fn user_namespace(uid: u32, gid: u32) -> UserNamespace {
+pub(crate) fn user_namespace(uid: u32, gid: u32) -> UserNamespace {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let name = user_name(&read("/etc/passwd"), uid);
     let uids = ranges(&read("/etc/subuid"), uid, name.as_deref());

@@ -13,7 +13,7 @@ use carboy_state::lock::Lock;
 use carboy_sys::exec::StringList;
 use carboy_sys::spawn::{Spawn, spawn};
 use carboy_wire::monitor::{LogConfig, MonitorConfig, RootMount, StartReport, Started, file};
-use carboy_wire::plan::{PlanReport, StepReport};
+use carboy_wire::plan::PlanReport;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, WaitOptions};
@@ -228,8 +228,8 @@ fn remove_if_there(path: &Path) -> Result<()> {
 }
 
 fn spawn_monitor(program: &Path, args: &[String], attach: bool) -> Result<(StartReport, Option<OwnedFd>)> {
-    let fail = Error::errno("start", program);
-    let (status, status_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(&fail)?;
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let (status, status_end) = pipe.map_err(Error::errno("make a pipe for", program))?;
     let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let null = null.map_err(Error::errno("open", Path::new("/dev/null")))?;
     let (mine, theirs) = if attach {
@@ -276,9 +276,4 @@ fn read_report(status: OwnedFd, program: &Path) -> Result<StartReport> {
 
 fn reap(pid: Pid) {
     while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(pid), WaitOptions::empty()) {}
-}
-
-/// Reports of steps as one plan.
-pub(crate) fn plan(steps: Vec<StepReport>) -> PlanReport {
-    PlanReport { steps }
 }

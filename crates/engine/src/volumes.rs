@@ -155,7 +155,7 @@ impl TmpfsRequest {
 ///
 /// # Errors
 /// [`Error::Invalid`].
-pub fn check_volume_name(name: &str) -> Result<()> {
+pub(crate) fn check_volume_name(name: &str) -> Result<()> {
     if crate::id::is_name(name) {
         return Ok(());
     }

@@ -4,7 +4,7 @@ mod listing;
 mod run;
 
 pub(crate) use listing::{ImagesArgs, InspectArgs, PsArgs};
-pub(crate) use run::{PullPolicy, RunArgs};
+pub(crate) use run::{PullPolicy, RunArgs, environment};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -15,9 +15,9 @@ mod tests;
 mod user;
 
 pub(crate) use capabilities::effective as effective_capabilities;
-pub(crate) use devices::{HostDevice, device_file, host_devices};
+pub(crate) use devices::{HostDevice, host_devices};
 pub(crate) use files::{hosts_file, resolv_conf};
-pub(crate) use process::{arguments, environment};
+pub(crate) use process::environment;
 pub(crate) use user::{Databases, ResolvedUser, resolve_user};
 
 use crate::error::Result;

@@ -48,7 +48,7 @@ pub(super) fn process(inputs: &Inputs<'_>, capabilities: Vec<String>) -> Result<
 ///
 /// # Errors
 /// [`Error::Invalid`] if nothing is left to run.
-pub(crate) fn arguments(request: &RunRequest, image: &ContainerConfig) -> Result<Vec<String>> {
+fn arguments(request: &RunRequest, image: &ContainerConfig) -> Result<Vec<String>> {
     let mut args = match &request.entrypoint {
         Some(entrypoint) => entrypoint.clone(),
         None => image.entrypoint.clone().unwrap_or_default(),

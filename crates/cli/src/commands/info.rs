@@ -1,0 +1,72 @@
+//! `version`, `info`.
+
+use crate::args::{FormatArgs, Global};
+use crate::failure::{Failure, Outcome};
+use crate::format::Format;
+use crate::{output, settings};
+use carboy_engine::{Engine, Status};
+use serde_json::{Value, json};
+
+pub(super) fn version(args: &FormatArgs) -> Outcome {
+    let value = json!({
+        "Version": env!("CARGO_PKG_VERSION"),
+        "OciVersion": carboy_oci::runtime::VERSION,
+        "Os": "linux",
+        "Arch": architecture(),
+        "KernelVersion": rustix::system::uname().release().to_string_lossy(),
+    });
+    print(&value, args.format.as_deref())
+}
+
+pub(super) fn info(global: &Global, args: &FormatArgs) -> Outcome {
+    let engine = settings::engine(global)?;
+    print(&facts(&engine)?, args.format.as_deref())
+}
+
+fn facts(engine: &Engine) -> Result<Value, Failure> {
+    let containers = engine.list()?;
+    let count = |status: Status| containers.iter().filter(|c| c.status == status).count();
+    let images = engine.images()?;
+    let maps = engine.user_namespace().map(|maps| json!({"uid": maps.uid_map, "gid": maps.gid_map}));
+    Ok(json!({
+        "ServerVersion": env!("CARGO_PKG_VERSION"),
+        "Root": engine.root().display().to_string(),
+        "RunRoot": engine.runroot().display().to_string(),
+        "Containers": containers.len(),
+        "ContainersRunning": count(Status::Running),
+        "ContainersStopped": containers.len() - count(Status::Running),
+        "Images": images.list()?.len(),
+        "Snapshotter": images.snapshotter().to_string(),
+        "CgroupVersion": if engine.has_cgroup2() { "2" } else { "1" },
+        "Rootless": engine.is_rootless(),
+        "IdMaps": maps,
+        "KernelVersion": rustix::system::uname().release().to_string_lossy(),
+        "Architecture": std::env::consts::ARCH,
+        "DefaultNetwork": "none",
+    }))
+}
+
+fn print(value: &Value, format: Option<&str>) -> Outcome {
+    match format {
+        Some(format) => match Format::parse(format)? {
+            Format::Json => output::line(&value.to_string())?,
+            Format::Template(template) | Format::Table(template) => output::line(&template.render(value)?)?,
+        },
+        None => {
+            for (name, value) in value.as_object().into_iter().flatten() {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                output::line(&format!("{name}: {text}"))?;
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// GOARCH's name.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

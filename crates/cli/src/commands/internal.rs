@@ -1,0 +1,23 @@
+//! `internal`: what an ordinary user's engine does with mapped IDs. Not for people.
+
+use crate::args::{Global, InternalCommand};
+use crate::failure::{Failure, Outcome};
+use crate::settings;
+use anyhow::Context;
+
+pub(super) fn internal(global: &Global, command: InternalCommand) -> Outcome {
+    match command {
+        InternalCommand::RemoveTree { path } => {
+            if path.exists() {
+                std::fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+            }
+        }
+        InternalCommand::ImportHello => {
+            settings::engine(global)?.import_hello()?;
+        }
+        InternalCommand::CopyUp { destination, target, lower } => {
+            carboy_engine::copy_up(&lower, &destination, &target).map_err(Failure::from)?;
+        }
+    }
+    Ok(0)
+}
