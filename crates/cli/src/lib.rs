@@ -13,7 +13,6 @@ mod format;
 mod logtime;
 mod output;
 mod progress;
-mod progress_render;
 mod settings;
 mod terminal;
 mod units;

@@ -51,11 +51,6 @@ pub(crate) fn stdin_is_terminal() -> bool {
     isatty(io::stdin().as_fd())
 }
 
-/// Whether standard output is a terminal.
-pub(crate) fn stdout_is_terminal() -> bool {
-    isatty(io::stdout().as_fd())
-}
-
 /// Rows and columns of the terminal, if there is one.
 pub(crate) fn size() -> Option<(u16, u16)> {
     let of = |fd: BorrowedFd<'_>| tcgetwinsize(fd).ok().filter(|s| s.ws_row > 0 && s.ws_col > 0);

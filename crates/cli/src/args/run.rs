@@ -23,7 +23,7 @@ pub(crate) enum PullPolicy {
 
 /// `run` and `create`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Without --network a container has no network but its own loopback interface (as with --network none): \
+#[command(disable_help_flag = true, after_help = "Without --network a container has no network but its own loopback interface (as with --network none): \
                         bridged networks are not there yet, and the host's network is given only when it is asked for.")]
 pub(crate) struct RunArgs {
     /// Print the container's ID and return; the container runs on

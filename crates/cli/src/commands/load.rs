@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use anyhow::Context;
 use carboy_engine::Engine;
-use carboy_image::archive::{LoadSource, Loaded};
+use carboy_image::{LoadSource, Loaded};
 use carboy_oci::Digest;
 
 pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Outcome {

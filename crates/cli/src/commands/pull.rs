@@ -2,7 +2,7 @@
 
 use crate::args::{Global, PullArgs};
 use crate::failure::{Failure, Outcome, usage};
-use crate::progress::PullDisplay;
+use crate::progress::{PullDisplay, closing_lines};
 use crate::{output, settings};
 use anyhow::Context;
 use carboy_distribution::{Client, Credentials, Proxies, Settings};
@@ -35,8 +35,10 @@ pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
         output::line(&reference.to_string())?;
         return Ok(0);
     }
-    let status = if pulled.is_new { "Downloaded newer image for" } else { "Image is up to date for" };
-    output::print(&format!("Digest: {}\nStatus: {status} {}\n{reference}\n", pulled.digest, reference.familiar()))?;
+    for line in closing_lines(&pulled.digest, &reference.familiar(), pulled.is_new) {
+        output::line(&line)?;
+    }
+    output::line(&reference.to_string())?;
     Ok(0)
 }
 
