@@ -122,7 +122,9 @@ impl Pump<'_> {
             if self.detached {
                 return Ok(Ended::Detached);
             }
-            if ready[0] && let Some(ended) = self.read_stream(&mut stream, &mut decoder)? {
+            if ready[0]
+                && let Some(ended) = self.read_stream(&mut stream, &mut decoder)?
+            {
                 return Ok(ended);
             }
         }
@@ -268,7 +270,8 @@ impl KeyWatch {
 
 /// Parses `ctrl-p,ctrl-q`; an empty text means none.
 pub(crate) fn parse_detach_keys(text: &str) -> Result<Vec<u8>, String> {
-    let bad = |key: &str| format!("invalid detach keys: {key:?} (expected letters, or ctrl- and a letter or one of @[\\]^_)");
+    let bad =
+        |key: &str| format!("invalid detach keys: {key:?} (expected letters, or ctrl- and a letter or one of @[\\]^_)");
     text.split(',')
         .filter(|key| !key.is_empty())
         .map(|key| match key.strip_prefix("ctrl-").map(str::as_bytes) {

@@ -42,7 +42,9 @@ impl Format {
 impl Template {
     fn parse(text: &str) -> Result<Self, Failure> {
         let bad = |inner: &str| {
-            usage(format!("template {{{{{inner}}}}} is not supported: only {{{{.Field}}}}, {{{{.A.B}}}} and {{{{json .Field}}}}"))
+            usage(format!(
+                "template {{{{{inner}}}}} is not supported: only {{{{.Field}}}}, {{{{.A.B}}}} and {{{{json .Field}}}}"
+            ))
         };
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -56,7 +58,8 @@ impl Template {
             };
             let path = path.strip_prefix('.').ok_or_else(|| bad(inner))?;
             let good = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            let parts: Vec<String> = if path.is_empty() { vec![] } else { path.split('.').map(str::to_owned).collect() };
+            let parts: Vec<String> =
+                if path.is_empty() { vec![] } else { path.split('.').map(str::to_owned).collect() };
             if !parts.iter().all(|part| good(part)) {
                 return Err(bad(inner));
             }
@@ -76,9 +79,9 @@ impl Template {
                 Piece::Field { path, as_json } => {
                     let mut at = value;
                     for part in path {
-                        at = at.get(part).ok_or_else(|| {
-                            usage(format!("template: there is no field {:?}", path.join(".")))
-                        })?;
+                        at = at
+                            .get(part)
+                            .ok_or_else(|| usage(format!("template: there is no field {:?}", path.join("."))))?;
                     }
                     out.push_str(&if *as_json { at.to_string() } else { plain(at) });
                 }
@@ -94,7 +97,8 @@ impl Template {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Field { path, .. } => {
                     let name = path.join(".");
-                    let known = headers.iter().find(|(field, _)| *field == name).map(|(_, header)| (*header).to_owned());
+                    let known =
+                        headers.iter().find(|(field, _)| *field == name).map(|(_, header)| (*header).to_owned());
                     out.push_str(&known.unwrap_or_else(|| name.to_uppercase()));
                 }
             }

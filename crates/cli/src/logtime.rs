@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 /// A moment as RFC 3339 in UTC with nanoseconds, comparable as text with the log's times.
 pub(crate) fn parse_moment(text: &str) -> Result<String, String> {
-    let bad = || format!("invalid time {text:?}: expected RFC 3339, seconds since the epoch, or a duration such as 10m");
+    let bad =
+        || format!("invalid time {text:?}: expected RFC 3339, seconds since the epoch, or a duration such as 10m");
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(format_moment(timestamp));
     }

@@ -44,7 +44,9 @@ fn data_home() -> Result<PathBuf, Failure> {
     }
     match variable("HOME") {
         Some(home) => Ok(home.join(".local/share")),
-        None => Err(usage("neither --root, CARBOY_ROOT, XDG_DATA_HOME nor HOME says where to keep images and containers")),
+        None => {
+            Err(usage("neither --root, CARBOY_ROOT, XDG_DATA_HOME nor HOME says where to keep images and containers"))
+        }
     }
 }
 

@@ -48,7 +48,13 @@ pub(crate) fn human_size(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    let digits = if value >= 100.0 || unit == 0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let digits = if value >= 100.0 || unit == 0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     let text = format!("{value:.digits$}");
     // As Go's %.4g: no zeros at the end of a fraction.
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
@@ -86,14 +92,16 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("1024", 1024), ("64m", 64 << 20), ("1.5G", 3 << 29), ("2KiB", 2048), ("7b", 7)] {
+        for (text, bytes) in [("0", 0), ("1024", 1024), ("64m", 64 << 20), ("1.5G", 3 << 29), ("2KiB", 2048), ("7b", 7)]
+        {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
         for bad in ["", "m", "1x", "-1", "1..2m", "99999999999999999999", "9999999t"] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_size_or_unlimited("-1"), Ok(-1));
-        for (bytes, text) in [(0, "0B"), (999, "999B"), (4_860_000, "4.86MB"), (124_000_000, "124MB"), (1_500, "1.5kB")] {
+        for (bytes, text) in [(0, "0B"), (999, "999B"), (4_860_000, "4.86MB"), (124_000_000, "124MB"), (1_500, "1.5kB")]
+        {
             assert_eq!(human_size(bytes), text);
         }
     }

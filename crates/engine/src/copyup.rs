@@ -91,7 +91,9 @@ fn copy_file(fd: &OwnedFd, path: &Path) -> Result<()> {
             let link = rustix::fs::readlinkat(fd, "", Vec::new()).map_err(fail)?;
             rustix::fs::symlinkat(&link, CWD, path).map_err(fail)
         }
-        kind => rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(stat.st_mode & 0o7777), stat.st_rdev).map_err(fail),
+        kind => {
+            rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(stat.st_mode & 0o7777), stat.st_rdev).map_err(fail)
+        }
     }
 }
 

@@ -50,7 +50,11 @@ impl Draft {
     /// The container's folder, and the claim of its name.
     pub(crate) fn folder_step(&self, engine: &Engine) -> Step {
         let path = engine.folders.container(&self.id);
-        Step::new(Action::Folder { path, mode: 0o711, existing: false }, "everything that lasts of a container is in one folder", "")
+        Step::new(
+            Action::Folder { path, mode: 0o711, existing: false },
+            "everything that lasts of a container is in one folder",
+            "",
+        )
     }
 
     pub(crate) fn claim_step(&self, engine: &Engine, request: &RunRequest) -> Step {
@@ -201,8 +205,20 @@ impl Draft {
                 bound,
                 "--dns, or the host's",
             ),
-            file(CONFIG, json("config.json", spec)?, Durability::Process, "what the runtime is to do", "the OCI bundle"),
-            file(RECORD, json("container.json", record)?, durability, "from here on the container exists", "the request"),
+            file(
+                CONFIG,
+                json("config.json", spec)?,
+                Durability::Process,
+                "what the runtime is to do",
+                "the OCI bundle",
+            ),
+            file(
+                RECORD,
+                json("container.json", record)?,
+                durability,
+                "from here on the container exists",
+                "the request",
+            ),
         ])
     }
 }

@@ -102,7 +102,9 @@ fn exec_process(container: &Container, request: &ExecRequest, root: PathBuf) -> 
     process.env = spec::environment(&with_env, &of_container, &container.record.resolved.hostname, "/", &[]);
     if let Some(workdir) = &request.workdir {
         if !workdir.starts_with('/') {
-            return Err(Error::Invalid(format!("the working directory '{workdir}' is invalid, it needs to be an absolute path")));
+            return Err(Error::Invalid(format!(
+                "the working directory '{workdir}' is invalid, it needs to be an absolute path"
+            )));
         }
         process.cwd.clone_from(workdir);
     }

@@ -56,7 +56,8 @@ impl Engine {
             RootMount::Bind { path } => vec![path.clone()],
         };
         let used = stored.as_ref().map(|image| (use_of(request, image), container_config(image).clone()));
-        let used = used.or_else(|| embedded.as_ref().map(|config| (embedded_use(request, config), config.config.clone())));
+        let used =
+            used.or_else(|| embedded.as_ref().map(|config| (embedded_use(request, config), config.config.clone())));
         let extra = self.extra_env(stored.as_ref());
         let design = draft.design(self, request, used.as_ref().map(|(used, config)| (used, config)), &lower, &extra)?;
         steps.extend(design.steps.iter().map(|step| step.report()));
@@ -68,20 +69,16 @@ impl Engine {
         let config = self.monitor_config(&design.record, mount, options)?;
         let launch = self.launch_steps(&config, options.attach)?;
         let mut steps: Vec<StepReport> = launch.iter().map(|step| step.report()).collect();
-        let words = vec![self.monitor()?.into(), "explain".into(), "--config".into(), "/dev/stdin".into(), "--json".into()];
+        let words =
+            vec![self.monitor()?.into(), "explain".into(), "--config".into(), "/dev/stdin".into(), "--json".into()];
         let monitor = ask(words, &json("monitor.json", &config)?)?;
         // The runtime does its part while the monitor waits for it.
         let waits = monitor.steps.iter().position(|step| step.name == "start runtime");
         let place = waits.map_or(monitor.steps.len(), |n| n + 1);
         let runtime = &design.record.runtime;
         let inner = if runtime.ours {
-            let words = vec![
-                runtime.path.clone().into(),
-                "explain".into(),
-                "--config".into(),
-                "-".into(),
-                "--json".into(),
-            ];
+            let words =
+                vec![runtime.path.clone().into(), "explain".into(), "--config".into(), "-".into(), "--json".into()];
             ask(words, &json("config.json", &design.spec)?)?.steps
         } else {
             vec![foreign_report(&runtime.path)]
@@ -153,7 +150,8 @@ fn foreign_report(path: &Path) -> StepReport {
 fn ask(words: Vec<OsString>, input: &[u8]) -> Result<PlanReport> {
     let Some((program, args)) = words.split_first() else { return Ok(PlanReport::default()) };
     let path = Path::new(program);
-    let start = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let start =
+        Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = start.map_err(Error::at("start", path))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that does not read to the end says why on standard error.

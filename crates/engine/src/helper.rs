@@ -30,7 +30,8 @@ impl Engine {
         let Some(started) = container.started.as_ref().filter(|_| container.record.user_namespace.is_some()) else {
             return Ok(command);
         };
-        let mut words: Vec<OsString> = vec![self.monitor()?.into(), "enter".into(), started.monitor_pid.to_string().into()];
+        let mut words: Vec<OsString> =
+            vec![self.monitor()?.into(), "enter".into(), started.monitor_pid.to_string().into()];
         words.push("--".into());
         words.extend(command);
         Ok(words)

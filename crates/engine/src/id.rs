@@ -23,7 +23,8 @@ pub(crate) fn new_id() -> Result<String> {
 /// As [`new_id`].
 pub(crate) fn new_name() -> Result<String> {
     let bytes = random::<4>()?;
-    let pick = |list: &[&'static str], high: u8, low: u8| list[(usize::from(high) << 8 | usize::from(low)) % list.len()];
+    let pick =
+        |list: &[&'static str], high: u8, low: u8| list[(usize::from(high) << 8 | usize::from(low)) % list.len()];
     Ok(format!("{}_{}", pick(&ADJECTIVES, bytes[0], bytes[1]), pick(&VESSELS, bytes[2], bytes[3])))
 }
 
@@ -56,18 +57,63 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 }
 
 const ADJECTIVES: [&str; 64] = [
-    "agile", "amber", "ample", "apt", "bold", "brave", "breezy", "bright", "brisk", "calm", "candid", "clear", "clever",
-    "cool", "cosy", "crisp", "curious", "dapper", "deft", "eager", "early", "fair", "famous", "fleet", "fond", "frank",
-    "fresh", "gentle", "glad", "golden", "grand", "happy", "hardy", "honest", "jolly", "keen", "kind", "light", "lively",
-    "lucid", "lucky", "mellow", "merry", "mild", "modest", "neat", "nimble", "noble", "open", "patient", "plain", "proud",
-    "quick", "quiet", "rapid", "ready", "sage", "sharp", "steady", "sturdy", "sunny", "swift", "tidy", "warm",
+    "agile", "amber", "ample", "apt", "bold", "brave", "breezy", "bright", "brisk", "calm", "candid", "clear",
+    "clever", "cool", "cosy", "crisp", "curious", "dapper", "deft", "eager", "early", "fair", "famous", "fleet",
+    "fond", "frank", "fresh", "gentle", "glad", "golden", "grand", "happy", "hardy", "honest", "jolly", "keen", "kind",
+    "light", "lively", "lucid", "lucky", "mellow", "merry", "mild", "modest", "neat", "nimble", "noble", "open",
+    "patient", "plain", "proud", "quick", "quiet", "rapid", "ready", "sage", "sharp", "steady", "sturdy", "sunny",
+    "swift", "tidy", "warm",
 ];
 
 const VESSELS: [&str; 48] = [
-    "alembic", "ampoule", "amphora", "aryballos", "barrel", "basin", "beaker", "bottle", "bowl", "bucket", "cask", "carafe",
-    "chalice", "cruet", "crucible", "cup", "decanter", "demijohn", "ewer", "firkin", "flagon", "flask", "flute", "goblet",
-    "gourd", "growler", "hogshead", "jar", "jeroboam", "jug", "keg", "kettle", "krater", "lekythos", "magnum", "mug",
-    "phial", "pitcher", "puncheon", "retort", "samovar", "snifter", "stein", "tankard", "tumbler", "urn", "vase", "vial",
+    "alembic",
+    "ampoule",
+    "amphora",
+    "aryballos",
+    "barrel",
+    "basin",
+    "beaker",
+    "bottle",
+    "bowl",
+    "bucket",
+    "cask",
+    "carafe",
+    "chalice",
+    "cruet",
+    "crucible",
+    "cup",
+    "decanter",
+    "demijohn",
+    "ewer",
+    "firkin",
+    "flagon",
+    "flask",
+    "flute",
+    "goblet",
+    "gourd",
+    "growler",
+    "hogshead",
+    "jar",
+    "jeroboam",
+    "jug",
+    "keg",
+    "kettle",
+    "krater",
+    "lekythos",
+    "magnum",
+    "mug",
+    "phial",
+    "pitcher",
+    "puncheon",
+    "retort",
+    "samovar",
+    "snifter",
+    "stein",
+    "tankard",
+    "tumbler",
+    "urn",
+    "vase",
+    "vial",
 ];
 
 #[cfg(test)]

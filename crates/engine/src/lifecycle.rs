@@ -69,7 +69,9 @@ impl Engine {
     /// Kills the container's process and removes the runtime's state, if either is still there.
     pub(crate) fn clear_runtime(&self, container: &Container) -> Result<()> {
         if let Some(process) = container.started.as_ref().map(program) {
-            process.signal(rustix::process::Signal::KILL).map_err(Error::at("kill", Path::new("the container's program")))?;
+            process
+                .signal(rustix::process::Signal::KILL)
+                .map_err(Error::at("kill", Path::new("the container's program")))?;
         }
         if self.folders.runtime_state().join(&container.record.id).exists() {
             return self.runtime_delete(container);

@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn rotated_files_come_first_and_tail_counts_over_all() {
         let dir = tempfile::tempdir().unwrap();
-        let line = |n: u32| format!("{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:0{n}Z\"}}\n");
+        let line =
+            |n: u32| format!("{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:0{n}Z\"}}\n");
         std::fs::write(dir.path().join("log.2"), line(1)).unwrap();
         std::fs::write(dir.path().join("log.1"), line(2) + &line(3)).unwrap();
         // The last line is still being written.

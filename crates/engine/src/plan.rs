@@ -42,7 +42,11 @@ impl Step {
             }
             Action::Claim { name, link, id } => (
                 format!("claim the name {name}"),
-                vec![format!("symlink({:?}, {:?})", Folders::link_target(id).display().to_string(), link.display().to_string())],
+                vec![format!(
+                    "symlink({:?}, {:?})",
+                    Folders::link_target(id).display().to_string(),
+                    link.display().to_string()
+                )],
             ),
             Action::File { path, content, durability } => {
                 let sync = if *durability == Durability::Machine { ", fsync" } else { "" };
@@ -51,7 +55,10 @@ impl Step {
             }
             Action::Spawn { program, args } => {
                 let words = std::iter::once(program.display().to_string()).chain(args.iter().cloned());
-                (format!("start {}", tail(program)), vec![format!("posix_spawn({})", words.collect::<Vec<_>>().join(" "))])
+                (
+                    format!("start {}", tail(program)),
+                    vec![format!("posix_spawn({})", words.collect::<Vec<_>>().join(" "))],
+                )
             }
         };
         StepReport {
@@ -114,7 +121,11 @@ impl Trace {
     }
 
     /// Does anything, with its report.
-    pub(crate) fn timed<T>(&mut self, report: impl FnOnce() -> StepReport, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn timed<T>(
+        &mut self,
+        report: impl FnOnce() -> StepReport,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let Some(steps) = &mut self.steps else { return act() };
         let begin = Instant::now();
         let result = act();

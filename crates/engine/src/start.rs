@@ -249,7 +249,11 @@ fn spawn_monitor(program: &Path, args: &[String], attach: bool) -> Result<(Start
 }
 
 /// Starts a program with these descriptors.
-pub(crate) fn spawn_program(program: &Path, args: &[String], fds: &[(std::os::fd::BorrowedFd<'_>, i32)]) -> Result<Pid> {
+pub(crate) fn spawn_program(
+    program: &Path,
+    args: &[String],
+    fds: &[(std::os::fd::BorrowedFd<'_>, i32)],
+) -> Result<Pid> {
     let c_string = |bytes: &[u8]| {
         CString::new(bytes).map_err(|_| Error::Invalid("an argument must not contain a zero byte".into()))
     };

@@ -70,8 +70,7 @@ impl VolumeRequest {
                 VolumeSource::Named(name.to_owned())
             }
         };
-        let mut request =
-            VolumeRequest { source, destination, read_only: false, options: Vec::new(), no_copy: false };
+        let mut request = VolumeRequest { source, destination, read_only: false, options: Vec::new(), no_copy: false };
         for option in options.split(',').filter(|o| !o.is_empty()) {
             request.apply(option).map_err(|why| bad(&why))?;
         }
@@ -194,7 +193,10 @@ mod tests {
             ("/a:/b:rw,z", VolumeSource::Host("/a".into()), "/b", false),
         ] {
             let request = VolumeRequest::parse(text).unwrap();
-            assert_eq!((request.source, request.destination.as_str(), request.read_only), (source, destination, read_only));
+            assert_eq!(
+                (request.source, request.destination.as_str(), request.read_only),
+                (source, destination, read_only)
+            );
         }
         for bad in ["", "a", "/a:b", "/a:/", "/a:/b:bogus", "a/b:/c", ":/a", "/a:/b:ro:x", "x:/a:rshared"] {
             assert!(VolumeRequest::parse(bad).is_err(), "{bad:?}");

@@ -242,7 +242,12 @@ pub(crate) struct ExecArgs {
     #[arg(long)]
     pub(crate) privileged: bool,
     /// Container, program and arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONTAINER COMMAND [ARG]")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CONTAINER COMMAND [ARG]"
+    )]
     pub(crate) words: Vec<String>,
 }
 

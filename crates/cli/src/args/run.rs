@@ -23,8 +23,11 @@ pub(crate) enum PullPolicy {
 
 /// `run` and `create`.
 #[derive(Debug, Clone, Args)]
-#[command(disable_help_flag = true, after_help = "Without --network a container has no network but its own loopback interface (as with --network none): \
-                        bridged networks are not there yet, and the host's network is given only when it is asked for.")]
+#[command(
+    disable_help_flag = true,
+    after_help = "Without --network a container has no network but its own loopback interface (as with --network none): \
+                        bridged networks are not there yet, and the host's network is given only when it is asked for."
+)]
 pub(crate) struct RunArgs {
     /// Print the container's ID and return; the container runs on
     #[arg(short, long)]
@@ -275,9 +278,7 @@ impl RunArgs {
 
     fn host_namespaces(&self) -> Result<Vec<String>, Failure> {
         let mut list = Vec::new();
-        for (kind, value) in
-            [("pid", &self.pid), ("ipc", &self.ipc), ("uts", &self.uts), ("cgroup", &self.cgroupns)]
-        {
+        for (kind, value) in [("pid", &self.pid), ("ipc", &self.ipc), ("uts", &self.uts), ("cgroup", &self.cgroupns)] {
             match value.as_deref() {
                 None | Some("" | "private") => {}
                 Some("host") => list.push(kind.to_owned()),

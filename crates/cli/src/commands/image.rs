@@ -11,13 +11,8 @@ use carboy_image::Image;
 use carboy_oci::Reference;
 use serde_json::{Value, json};
 
-const COLUMNS: [(&str, &str); 5] = [
-    ("Repository", "REPOSITORY"),
-    ("Tag", "TAG"),
-    ("ID", "IMAGE ID"),
-    ("CreatedSince", "CREATED"),
-    ("Size", "SIZE"),
-];
+const COLUMNS: [(&str, &str); 5] =
+    [("Repository", "REPOSITORY"), ("Tag", "TAG"), ("ID", "IMAGE ID"), ("CreatedSince", "CREATED"), ("Size", "SIZE")];
 const WITH_DIGESTS: [(&str, &str); 6] = [
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
@@ -61,11 +56,13 @@ fn retain(images: &mut Vec<Image>, filter: &str) -> Result<(), Failure> {
         Some(("reference", name)) => {
             let parse = |text: &str| Reference::parse(text).map_err(|e| usage(e.to_string()));
             let wanted = parse(name)?;
-            let repository_only = !name.contains('@') && wanted.tag().is_some_and(|tag| !name.ends_with(&format!(":{tag}")));
+            let repository_only =
+                !name.contains('@') && wanted.tag().is_some_and(|tag| !name.ends_with(&format!(":{tag}")));
             images.retain(|image| {
-                image.names.iter().any(|known| {
-                    *known == wanted || repository_only && known.repository() == wanted.repository()
-                })
+                image
+                    .names
+                    .iter()
+                    .any(|known| *known == wanted || repository_only && known.repository() == wanted.repository())
             });
         }
         Some(("label", label)) => images.retain(|image| {
@@ -142,7 +139,9 @@ pub(super) fn rmi(global: &Global, args: &RmiArgs) -> Outcome {
 
 pub(super) fn load(global: &Global, args: &LoadArgs) -> Outcome {
     if args.input.is_none() && crate::terminal::stdin_is_terminal() {
-        return Err(usage("requested load from stdin, but stdin is empty: give an archive with --input, or on standard input"));
+        return Err(usage(
+            "requested load from stdin, but stdin is empty: give an archive with --input, or on standard input",
+        ));
     }
     let engine = settings::engine(global)?;
     if let Some(code) = within_user_namespace(&engine)? {

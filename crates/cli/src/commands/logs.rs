@@ -13,8 +13,7 @@ pub(super) fn logs(global: &Global, args: &LogsArgs) -> Outcome {
         text => Some(text.parse().map_err(|_| usage(format!("invalid value for --tail: {text:?} (a number or all)")))?),
     };
     let moment = |text: &Option<String>| text.as_deref().map(parse_moment).transpose().map_err(usage);
-    let options =
-        LogOptions { follow: args.follow, tail, since: moment(&args.since)?, until: moment(&args.until)? };
+    let options = LogOptions { follow: args.follow, tail, since: moment(&args.since)?, until: moment(&args.until)? };
     let engine = settings::engine(global)?;
     let mut reader = engine.logs(&args.container, options)?;
     let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), BufWriter::new(io::stderr().lock()));

@@ -9,8 +9,8 @@ mod internal;
 mod lifecycle;
 mod load;
 mod logs;
-mod pull;
 mod ps;
+mod pull;
 mod run;
 
 use crate::args::{Cli, Command, ContainerCommand, ExplainCommand, Global, ImageCommand};

@@ -197,7 +197,9 @@ mod tests {
 
     #[test]
     fn unknown_filters_are_refused() {
-        assert!(Filter::parse("health=x").is_err() && Filter::parse("x").is_err() && Filter::parse("status=x").is_err());
+        assert!(
+            Filter::parse("health=x").is_err() && Filter::parse("x").is_err() && Filter::parse("status=x").is_err()
+        );
         assert_eq!(shorten("abcdef", 4), "abc…");
     }
 }

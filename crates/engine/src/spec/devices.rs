@@ -27,14 +27,14 @@ pub(crate) struct HostDevice {
 const ALLOWED: [(char, Option<u32>, Option<u32>, &str); 10] = [
     ('c', None, None, "m"),
     ('b', None, None, "m"),
-    ('c', Some(1), Some(3), "rwm"),    // null
-    ('c', Some(1), Some(5), "rwm"),    // zero
-    ('c', Some(1), Some(7), "rwm"),    // full
-    ('c', Some(5), Some(0), "rwm"),    // tty
-    ('c', Some(1), Some(8), "rwm"),    // random
-    ('c', Some(1), Some(9), "rwm"),    // urandom
-    ('c', Some(5), Some(2), "rwm"),    // ptmx
-    ('c', Some(136), None, "rwm"),     // pts
+    ('c', Some(1), Some(3), "rwm"), // null
+    ('c', Some(1), Some(5), "rwm"), // zero
+    ('c', Some(1), Some(7), "rwm"), // full
+    ('c', Some(5), Some(0), "rwm"), // tty
+    ('c', Some(1), Some(8), "rwm"), // random
+    ('c', Some(1), Some(9), "rwm"), // urandom
+    ('c', Some(5), Some(2), "rwm"), // ptmx
+    ('c', Some(136), None, "rwm"),  // pts
 ];
 
 pub(super) fn rules(inputs: &Inputs<'_>) -> Vec<DeviceRule> {
@@ -87,9 +87,13 @@ pub(crate) fn host_devices(request: &RunRequest, rootless: bool) -> Result<Vec<H
 
 fn named(wanted: &DeviceRequest) -> Result<HostDevice> {
     let invalid = |why: String| {
-        Error::Invalid(format!("error gathering device information while adding custom device \"{}\": {why}", wanted.host.display()))
+        Error::Invalid(format!(
+            "error gathering device information while adding custom device \"{}\": {why}",
+            wanted.host.display()
+        ))
     };
-    let found = device_file(&wanted.host, &wanted.container, &wanted.permissions).map_err(|e| invalid(e.to_string()))?;
+    let found =
+        device_file(&wanted.host, &wanted.container, &wanted.permissions).map_err(|e| invalid(e.to_string()))?;
     found.ok_or_else(|| invalid("not a device node".into()))
 }
 
@@ -115,9 +119,8 @@ pub(crate) fn device_file(host: &Path, container: &str, permissions: &str) -> st
 
 /// All device files below a folder, but not those that every container has of its own.
 fn collect(folder: &Path, list: &mut Vec<HostDevice>) {
-    const SKIP: [&str; 12] = [
-        "pts", "shm", "fd", "mqueue", ".udev", ".lxc", ".lxd-mounts", "console", "null", "zero", "full", "tty",
-    ];
+    const SKIP: [&str; 12] =
+        ["pts", "shm", "fd", "mqueue", ".udev", ".lxc", ".lxd-mounts", "console", "null", "zero", "full", "tty"];
     const ALSO_OWN: [&str; 3] = ["random", "urandom", "ptmx"];
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {

@@ -90,7 +90,9 @@ fn cpu(limits: &Limits) -> Result<Option<CpuResources>> {
         return Err(Error::Invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)".into()));
     }
     if cpu.period.is_some_and(|period| !(1000..=1_000_000).contains(&period)) {
-        return Err(Error::Invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)".into()));
+        return Err(Error::Invalid(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)".into(),
+        ));
     }
     Ok((cpu != CpuResources::default()).then_some(cpu))
 }

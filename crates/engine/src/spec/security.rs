@@ -7,8 +7,18 @@ use carboy_seccomp::{Arch, Conditions, DockerProfile, KernelVersion, SeccompErro
 
 /// What Docker hides (moby, oci/defaults.go).
 const MASKED: [&str; 12] = [
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 
 /// What Docker makes read-only.
@@ -35,7 +45,9 @@ pub(super) fn seccomp(request: &RunRequest, capabilities: &[String]) -> Result<O
         SeccompRequest::Default if request.privileged => Ok(None),
         SeccompRequest::Default => Ok(Some(default_profile(capabilities, conditions.arch, conditions.kernel))),
         SeccompRequest::Unconfined => Ok(None),
-        SeccompRequest::Profile(text) => DockerProfile::parse(text).and_then(|p| p.resolve(&conditions)).map_err(invalid),
+        SeccompRequest::Profile(text) => {
+            DockerProfile::parse(text).and_then(|p| p.resolve(&conditions)).map_err(invalid)
+        }
     }
 }
 

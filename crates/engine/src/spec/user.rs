@@ -97,9 +97,7 @@ fn group_id(group: &str, databases: &Databases) -> Result<u32> {
         (Some(entry), _) => Ok(entry.gid),
         (None, Some(number)) => Ok(number),
         (None, None) if group.bytes().all(|b| b.is_ascii_digit()) => Err(out_of_range(group)),
-        (None, None) => {
-            Err(Error::Invalid(format!("unable to find group {group}: no matching entries in group file")))
-        }
+        (None, None) => Err(Error::Invalid(format!("unable to find group {group}: no matching entries in group file"))),
     }
 }
 
@@ -113,7 +111,8 @@ mod tests {
 
     fn databases() -> Databases {
         Databases {
-            passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:Web:/var/www:/bin/false\nbroken\n7:x:70:71::/seven:\n".into(),
+            passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:Web:/var/www:/bin/false\nbroken\n7:x:70:71::/seven:\n"
+                .into(),
             group: "root:x:0:\nadm:x:4:web,other\nweb:x:34:web\ndocker:x:99:x,web\n".into(),
         }
     }
@@ -121,7 +120,9 @@ mod tests {
     #[test]
     fn users_resolve_as_docker_does() {
         let user = |text: &str| {
-            resolve_user(text, &[], &databases()).map(|u| (u.uid, u.gid, u.additional, u.home)).map_err(|e| e.to_string())
+            resolve_user(text, &[], &databases())
+                .map(|u| (u.uid, u.gid, u.additional, u.home))
+                .map_err(|e| e.to_string())
         };
         assert_eq!(user("").unwrap(), (0, 0, vec![], "/root".into()));
         assert_eq!(user("web").unwrap(), (33, 34, vec![4, 99], "/var/www".into()));
