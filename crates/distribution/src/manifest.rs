@@ -73,7 +73,9 @@ impl Repository {
         let result = self.request(Method::HEAD, &rest(target), accept(), &what);
         let response = match result {
             // An answer to HEAD has no body: the registry's words come with the GET that the caller sends next.
-            Err(Error::Status { status: 400 | 405 | 501, .. }) => return Ok(None),
+            Err(Error::NotFound { .. } | Error::Denied { .. } | Error::Status { status: 400 | 405 | 501, .. }) => {
+                return Ok(None);
+            }
             other => other?.1,
         };
         let Some(digest) = digest_header(response.headers(), self.name())? else { return Ok(None) };

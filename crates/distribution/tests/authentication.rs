@@ -1,5 +1,7 @@
 //! Token and basic authentication, and where credentials must not go.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use carboy_distribution::{Credential, Credentials, Error, ErrorKind, Target};

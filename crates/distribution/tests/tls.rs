@@ -1,5 +1,7 @@
 //! TLS: certificates that nobody vouches for, and what `tls_verify` changes.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use carboy_distribution::{Client, ErrorKind, Settings, Target};
@@ -7,7 +9,7 @@ use common::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 /// Answers every TLS request with a manifest. The certificate is for 127.0.0.1, signed by itself; its key is public, being in the sources.
@@ -61,4 +63,42 @@ fn without_verification_plain_http_is_taken_too() {
     let server = Server::start(|_| body(MANIFEST));
     fetch(server.address, false).unwrap();
     fetch(server.address, true).unwrap();
+}
+
+/// A proxy that knows CONNECT and leads everything to `target`; returns its address. What it was asked is sent to `asked`.
+fn proxy_to(target: SocketAddr, asked: std::sync::mpsc::Sender<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && matches!(client.read(&mut byte), Ok(1)) {
+                head.push(byte[0]);
+            }
+            asked.send(String::from_utf8(head).unwrap()).unwrap();
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let mut server = TcpStream::connect(target).unwrap();
+            let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+            std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_registry_behind_a_proxy() {
+    let (sender, asked) = std::sync::mpsc::channel();
+    let proxy = proxy_to(tls_server(), sender);
+    let proxies = carboy_distribution::Proxies {
+        https: Some(format!("http://user:word@{proxy}")),
+        ..carboy_distribution::Proxies::default()
+    };
+    let client = Client::new(Settings { tls_verify: false, proxies, ..Settings::default() });
+    let reference = "registry.invalid:5443/x".parse().unwrap();
+    client.repository(&reference).manifest(&Target::of(&reference)).unwrap();
+    let asked = asked.recv().unwrap().to_lowercase();
+    assert!(asked.starts_with("connect registry.invalid:5443 "), "{asked}");
+    assert!(asked.contains("proxy-authorization: basic "), "{asked}");
 }

@@ -1,5 +1,7 @@
 //! Manifests and blobs from servers that cut, stall, lie, overload and overflow.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use carboy_distribution::{Client, Credentials, Error, ErrorKind, MANIFEST_LIMIT, Repository, Settings, Target};
@@ -107,6 +109,7 @@ fn an_unknown_manifest_is_said_in_the_registrys_words() {
     let error = server.repository().manifest(&latest()).unwrap_err();
     let expected = format!("manifest for {}/x:latest not found: manifest unknown", server.address);
     assert_eq!((error.kind(), error.to_string()), (ErrorKind::NotFound, expected));
+    assert_eq!(server.repository().manifest_head(&latest()).unwrap(), None, "an answer without words is none");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Pulls from a registry that lies, cuts and withholds: each a clear error, and nothing left behind.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../../distribution/tests/common/mod.rs"]
 mod common;
 
