@@ -57,20 +57,33 @@ impl Listing {
         self.header.is_some()
     }
 
+    /// The heading's line, when one is printed.
+    #[must_use]
+    pub fn heading(&self) -> Option<String> {
+        self.header.as_ref().map(|names| self.template.render_header(names))
+    }
+
+    /// One row's line, not yet laid out.
+    ///
+    /// # Errors
+    /// The template fails on it.
+    pub fn row(&self, row: &Json, env: &Env<'_>) -> Result<String, Error> {
+        self.template.render_with(row, env)
+    }
+
+    /// The heading and these lines as printed, with a line end after each.
+    #[must_use]
+    pub fn layout(&self, lines: &[String]) -> String {
+        let text: String = self.heading().iter().chain(lines).flat_map(|line| [line.as_str(), "\n"]).collect();
+        if self.is_table() { align(&text) } else { text }
+    }
+
     /// The whole text, with a line end after each row.
     ///
     /// # Errors
     /// A row on which the template fails.
     pub fn render(&self, rows: &[Json], env: &Env<'_>) -> Result<String, Error> {
-        let mut text = match &self.header {
-            Some(header) => self.template.render_header(header) + "\n",
-            None => String::new(),
-        };
-        for row in rows {
-            text.push_str(&self.template.render_with(row, env)?);
-            text.push('\n');
-        }
-        Ok(if self.header.is_some() { align(&text) } else { text })
+        Ok(self.layout(&rows.iter().map(|row| self.row(row, env)).collect::<Result<Vec<_>, _>>()?))
     }
 }
 
