@@ -4,12 +4,13 @@ use super::for_each;
 use super::pull::within_user_namespace;
 use crate::args::{Global, ImagesArgs, LoadArgs, RmiArgs};
 use crate::failure::{Failure, Outcome, usage};
-use crate::format::Listing;
-use crate::units::{age_of, human_size};
+use crate::format::{Listing, Row};
+use crate::units::age_of;
 use crate::{output, settings};
+use carboy_format::units::{human_size, image_size};
 use carboy_image::Image;
 use carboy_oci::Reference;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const COLUMNS: [(&str, &str); 5] =
     [("Repository", "REPOSITORY"), ("Tag", "TAG"), ("ID", "IMAGE ID"), ("CreatedSince", "CREATED"), ("Size", "SIZE")];
@@ -21,7 +22,7 @@ const WITH_DIGESTS: [(&str, &str); 6] = [
     ("CreatedSince", "CREATED"),
     ("Size", "SIZE"),
 ];
-const HEADERS: [(&str, &str); 2] = [("Digest", "DIGEST"), ("CreatedAt", "CREATED AT")];
+const HEADERS: [(&str, &str); 3] = [("Digest", "DIGEST"), ("CreatedAt", "CREATED AT"), ("VirtualSize", "SIZE")];
 
 pub(super) fn images(global: &Global, args: &ImagesArgs) -> Outcome {
     let engine = settings::engine(global)?;
@@ -37,7 +38,7 @@ pub(super) fn images(global: &Global, args: &ImagesArgs) -> Outcome {
     }
     if args.quiet {
         let mut seen = std::collections::HashSet::new();
-        for id in rows.iter().filter_map(|row| row["ID"].as_str()).filter(|id| seen.insert(id.to_owned())) {
+        for id in rows.iter().filter_map(|row| row.fields["ID"].as_str()).filter(|id| seen.insert(id.to_owned())) {
             output::line(id)?;
         }
         return Ok(0);
@@ -80,7 +81,7 @@ fn created_ns(image: &Image) -> u64 {
 }
 
 /// A row for each tag; one with `<none>` for an image without.
-fn rows_of(image: &Image, only: Option<&str>, whole: bool) -> Result<Vec<Value>, Failure> {
+fn rows_of(image: &Image, only: Option<&str>, whole: bool) -> Result<Vec<Row>, Failure> {
     let only = match only {
         Some(text) => {
             let reference = Reference::parse(text).map_err(|e| usage(e.to_string()))?;
@@ -99,17 +100,20 @@ fn rows_of(image: &Image, only: Option<&str>, whole: bool) -> Result<Vec<Value>,
         name.and_then(|name| name.digest()).map_or("<none>".to_owned(), ToString::to_string)
     };
     let row = |repository: String, tag: &str| {
-        json!({
+        let fields = json!({
             "Digest": digest_of(&repository),
             "Repository": repository,
             "Tag": tag,
             "ID": if whole { image.id.to_string() } else { image.id.short().to_owned() },
             "CreatedSince": match created_ns(image) { 0 => "N/A".to_owned(), ns => format!("{} ago", age_of(ns)) },
             "CreatedAt": image.created.clone().unwrap_or_default(),
-            "Size": human_size(image.size),
-        })
+            "Size": image_size(image.size),
+            "VirtualSize": human_size(image.size),
+        });
+        let labels = image.config.config.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Row { fields, labels }
     };
-    let rows: Vec<Value> = image
+    let rows: Vec<Row> = image
         .tags()
         .filter(|name| wanted(name))
         .map(|name| row(name.familiar_repository(), name.tag().unwrap_or("<none>")))

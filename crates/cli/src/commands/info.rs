@@ -48,10 +48,7 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
 
 fn print(value: &Value, format: Option<&str>) -> Outcome {
     match format {
-        Some(format) => match Format::parse(format)? {
-            Format::Json => output::line(&value.to_string())?,
-            Format::Template(template) | Format::Table(template) => output::line(&template.render(value)?)?,
-        },
+        Some(format) => output::line(&Format::parse(format)?.render(value)?)?,
         None => {
             for (name, value) in value.as_object().into_iter().flatten() {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -10,6 +10,7 @@ use anyhow::Context;
 use carboy_engine::{Container, Engine, Error, LogRequest, MountPoint, RunRequest, SeccompRequest, Status};
 use carboy_image::Image;
 use carboy_oci::Reference;
+use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
 /// Docker's word for "not yet".
@@ -34,11 +35,13 @@ pub(super) fn inspect(global: &Global, args: &InspectArgs, kind: Option<&str>) -
     }
     match format {
         None => {
-            let text = serde_json::to_string_pretty(&Value::Array(found)).context("encode")?;
-            output::line(&text.replace("\n  ", "\n    "))?;
+            let mut text = Vec::new();
+            let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+            found.serialize(&mut serde_json::Serializer::with_formatter(&mut text, indent)).context("encode")?;
+            output::line(&String::from_utf8_lossy(&text))?;
         }
         Some(Format::Json) => output::line(&Value::Array(found).to_string())?,
-        Some(Format::Template(template) | Format::Table(template)) => {
+        Some(template) => {
             for value in &found {
                 output::line(&template.render(value)?)?;
             }

@@ -2,12 +2,13 @@
 
 use crate::args::{Global, PsArgs};
 use crate::failure::{Failure, Outcome, usage};
-use crate::format::Listing;
+use crate::format::{Listing, Row};
 use crate::logtime::format_ns;
 use crate::units::age_of;
 use crate::{output, settings};
 use carboy_engine::{Container, Status};
-use serde_json::{Value, json};
+use carboy_format::units;
+use serde_json::json;
 
 const COLUMNS: [(&str, &str); 7] = [
     ("ID", "CONTAINER ID"),
@@ -18,7 +19,8 @@ const COLUMNS: [(&str, &str); 7] = [
     ("Ports", "PORTS"),
     ("Names", "NAMES"),
 ];
-const HEADERS: [(&str, &str); 5] = [
+const HEADERS: [(&str, &str); 6] = [
+    ("LocalVolumes", "LOCAL VOLUMES"),
     ("CreatedAt", "CREATED AT"),
     ("State", "STATE"),
     ("Labels", "LABELS"),
@@ -52,7 +54,7 @@ fn id(container: &Container, whole: bool) -> &str {
     if whole { id } else { &id[..12] }
 }
 
-fn row(container: &Container, whole: bool) -> Value {
+fn row(container: &Container, whole: bool) -> Row {
     let record = &container.record;
     let command = record.resolved.args.join(" ");
     let image = match (&record.image, &record.request.rootfs) {
@@ -67,10 +69,10 @@ fn row(container: &Container, whole: bool) -> Value {
         .iter()
         .map(|m| m.volume.clone().unwrap_or_else(|| m.source.display().to_string()))
         .collect();
-    json!({
+    let fields = json!({
         "ID": id(container, whole),
         "Image": image,
-        "Command": format!("\"{}\"", if whole { command } else { shorten(&command, 20) }),
+        "Command": units::command(&command, whole),
         "CreatedAt": format_ns(record.created_ns),
         "RunningFor": format!("{} ago", age_of(record.created_ns)),
         "State": container.status.as_str(),
@@ -80,15 +82,10 @@ fn row(container: &Container, whole: bool) -> Value {
         "Labels": labels.join(","),
         "Mounts": mounts.join(","),
         "Networks": record.request.network.as_str(),
-    })
-}
-
-fn shorten(text: &str, length: usize) -> String {
-    if text.chars().count() <= length {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(length - 1).collect();
-    format!("{kept}…")
+        "LocalVolumes": record.resolved.mounts.iter().filter(|m| m.volume.is_some()).count().to_string(),
+    });
+    let labels = record.resolved.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    Row { fields, labels }
 }
 
 /// Docker's words: `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.
@@ -200,6 +197,5 @@ mod tests {
         assert!(
             Filter::parse("health=x").is_err() && Filter::parse("x").is_err() && Filter::parse("status=x").is_err()
         );
-        assert_eq!(shorten("abcdef", 4), "abc…");
     }
 }
