@@ -4,7 +4,7 @@
 pub(super) const BLOCK_BITS: u32 = 9;
 /// Bytes of a block.
 pub(super) const BLOCK: u64 = 1 << BLOCK_BITS;
-/// Where the first inode is.
+/// Where the first inode may be.
 pub(super) const FIRST_INODE: u64 = 1280;
 /// Inode numbers count slots of this many bytes.
 pub(super) const SLOT: u64 = 32;
@@ -88,12 +88,18 @@ pub(super) fn chunk_index(device: u16, block: u32) -> [u8; CHUNK_INDEX as usize]
 }
 
 /// What precedes the first inode: `struct erofs_super_block` and one `struct erofs_deviceslot`.
-pub(super) fn head(inodes: u64, blocks: u32, tar_blocks: u32, uuid: &[u8]) -> [u8; FIRST_INODE as usize] {
+pub(super) fn head(
+    root_nid: u16,
+    inodes: u64,
+    blocks: u32,
+    tar_blocks: u32,
+    uuid: &[u8],
+) -> [u8; FIRST_INODE as usize] {
     let mut bytes = [0; FIRST_INODE as usize];
     let at = |offset: usize| SUPERBLOCK_AT + offset;
     put(&mut bytes, at(0), &MAGIC.to_le_bytes());
     bytes[at(12)] = BLOCK_BITS as u8;
-    put(&mut bytes, at(14), &((FIRST_INODE / SLOT) as u16).to_le_bytes());
+    put(&mut bytes, at(14), &root_nid.to_le_bytes());
     put(&mut bytes, at(16), &inodes.to_le_bytes());
     put(&mut bytes, at(36), &blocks.to_le_bytes());
     put(&mut bytes, at(48), &uuid[..16]);

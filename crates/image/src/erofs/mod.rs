@@ -8,7 +8,7 @@
 //! byte 0      nothing
 //!      1024   superblock (128 bytes)
 //!      1152   device slot 1: the tar (128 bytes)
-//!      1280   inode of the root (nid 40), then all others breadth first; each is followed by its attributes, and by its chunk
+//!      1280   inode of the root (here or in the next block), then all others breadth first; each is followed by its attributes, and by its chunk
 //!             indexes or, if it fits into the same block, its directory entries or link target
 //!      …      blocks: larger directories, longer link targets, and the pieces of sparse files that lie askew in the tar
 //! ```

@@ -25,7 +25,9 @@ pub(super) fn write(tree: &Tree, tar: &File, path: &Path) -> Result<(), LayerErr
     let output = Output { file: BufWriter::with_capacity(256 << 10, &file), hasher: Hasher::sha256(), position: 0 };
     let written = Writer { tree, layout: &layout, tar, parents: parents(tree), output }.write();
     let uuid = written.map_err(FileError::at("write", path))?;
-    let head = format::head(layout.order.len() as u64, layout.blocks, tar_blocks, &uuid);
+    // The root is placed first, so that its number is small.
+    let root_nid = layout.nid(ROOT) as u16;
+    let head = format::head(root_nid, layout.order.len() as u64, layout.blocks, tar_blocks, &uuid);
     file.write_all_at(&head, 0).map_err(FileError::at("write", path))?;
     Ok(())
 }

@@ -11,20 +11,25 @@ use std::io::{self, Read};
 
 const CONTENT: &[u8] = b"carboy";
 
-/// Whether EROFS works, remembered in `<runroot>/snapshotter` until the next boot.
+/// Whether EROFS works with files of the store's file system (not on tmpfs, for one), remembered in `<runroot>/snapshotter` until the
+/// next boot.
 pub(super) fn erofs_works_cached(store: &Store) -> bool {
     // Only who is root of the machine may mount it; what was found out by another user must not count.
     if !rustix::process::geteuid().is_root() {
         return false;
     }
     let path = store.runroot().join("snapshotter");
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        return text.trim_end() == "erofs";
+    let device = rustix::fs::stat(store.root()).map_or(0, |stat| stat.st_dev);
+    let works = format!("erofs {device}\n");
+    let fails = format!("overlay {device}\n");
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text == works => return true,
+        Ok(text) if text == fails => return false,
+        _ => {}
     }
-    let works = try_erofs(store).is_ok();
-    let text: &[u8] = if works { b"erofs\n" } else { b"overlay\n" };
-    let _ = write_atomic(&path, text, 0o644, Durability::Process);
-    works
+    let text = if try_erofs(store).is_ok() { works.as_str() } else { fails.as_str() };
+    let _ = write_atomic(&path, text.as_bytes(), 0o644, Durability::Process);
+    text == works
 }
 
 /// Mounts a small index on the store's own file system, and reads a file through it.

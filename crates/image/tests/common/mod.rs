@@ -267,3 +267,89 @@ pub fn assert_same(actual: &BTreeMap<PathBuf, String>, expected: &BTreeMap<PathB
     let shown = differences.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
     assert!(differences.is_empty(), "{} differences:\n{shown}", differences.len());
 }
+
+/// Tars that no honest program writes.
+#[derive(Default, Clone)]
+pub struct TarBuilder(Vec<u8>);
+
+impl TarBuilder {
+    pub fn file(&mut self, name: &str, content: &[u8]) -> &mut Self {
+        self.raw(name, b'0', content, "")
+    }
+
+    pub fn directory(&mut self, name: &str, mode: u32) -> &mut Self {
+        self.entry(name, b'5', mode, b"", "", (0, 0))
+    }
+
+    pub fn symlink(&mut self, name: &str, target: &str) -> &mut Self {
+        self.raw(name, b'2', b"", target)
+    }
+
+    pub fn hard_link(&mut self, name: &str, target: &str) -> &mut Self {
+        self.raw(name, b'1', b"", target)
+    }
+
+    pub fn device(&mut self, name: &str, major: u32, minor: u32) -> &mut Self {
+        self.entry(name, b'3', 0o600, b"", "", (major, minor))
+    }
+
+    pub fn raw(&mut self, name: &str, flag: u8, content: &[u8], link: &str) -> &mut Self {
+        self.entry(name, flag, 0o644, content, link, (0, 0))
+    }
+
+    /// PAX records for the next entry.
+    pub fn pax(&mut self, records: &[(&str, &str)]) -> &mut Self {
+        let mut content = Vec::new();
+        for (key, value) in records {
+            let rest = format!(" {key}={value}\n");
+            let mut length = rest.len() + 1;
+            while length.to_string().len() + rest.len() != length {
+                length += 1;
+            }
+            content.extend(format!("{length}{rest}").into_bytes());
+        }
+        self.raw("pax", b'x', &content, "")
+    }
+
+    fn entry(
+        &mut self,
+        name: &str,
+        flag: u8,
+        mode: u32,
+        content: &[u8],
+        link: &str,
+        (major, minor): (u32, u32),
+    ) -> &mut Self {
+        if name.len() > 100 {
+            self.raw("././@LongLink", b'L', &[name.as_bytes(), b"\0"].concat(), "");
+        }
+        let mut block = [0u8; 512];
+        let mut put = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
+        put(0, &name.as_bytes()[..name.len().min(100)]);
+        put(100, format!("{mode:07o}\0").as_bytes());
+        put(108, b"0000000\0");
+        put(116, b"0000000\0");
+        put(124, format!("{:011o}\0", content.len()).as_bytes());
+        put(136, b"00000001750\0");
+        put(148, b"        ");
+        put(156, &[flag]);
+        put(157, link.as_bytes());
+        put(257, b"ustar\x0000");
+        put(329, format!("{major:07o}\0").as_bytes());
+        put(337, format!("{minor:07o}\0").as_bytes());
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        self.0.extend(block);
+        self.0.extend(content);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    pub fn take(&mut self) -> TarBuilder {
+        std::mem::take(self)
+    }
+
+    pub fn finish(&self) -> Vec<u8> {
+        [&self.0[..], &[0; 1024]].concat()
+    }
+}
