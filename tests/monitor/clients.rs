@@ -106,9 +106,17 @@ fn an_idle_monitor_is_small_and_quiet() {
         || read("status").lines().filter(|line| line.contains("ctxt_switches")).map(str::to_owned).collect::<Vec<_>>();
     eventually("it settles", || {
         let before = switches();
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(1500));
         before == switches()
     });
+    let rollup = read("smaps_rollup");
+    let kib = |name: &str| -> u64 {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    // Of the program file little is left mapped; how much of that counts depends on how many share it.
+    assert!(kib("Private_Dirty:") <= 160, "{rollup}");
+    assert!(kib("Pss:") <= 512, "{rollup}");
     assert_eq!(read("status").lines().find(|line| line.starts_with("Threads:")), Some("Threads:\t1"));
     // Descriptors: 0 to 2, lock, signals, program, socket, two outputs, log, client, memory events.
     let fds = std::fs::read_dir(format!("/proc/{}/fd", started.monitor_pid)).unwrap().count();

@@ -29,9 +29,9 @@ mod userns;
 
 use args::Command;
 use error::{Error, NOT_MADE, chain};
-use std::ffi::OsString;
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -70,12 +70,23 @@ fn print(text: &str) -> Result<ExitCode, Error> {
 
 /// Executes the command in this process, which keeps its PID: signals and the exit code need no forwarding.
 fn replace_by(command: &[OsString]) -> Error {
-    let Some((program, args)) = command.split_first() else { return Error::Invalid("no command".into()) };
-    let source = std::process::Command::new(program).args(args).exec();
-    let message = format!("execute {}: {source}", Path::new(program).display());
-    let code = match source.kind() {
-        std::io::ErrorKind::NotFound => 127,
-        std::io::ErrorKind::PermissionDenied => 126,
+    let Some(program) = command.first().map(Path::new) else { return Error::Invalid("no command".into()) };
+    let path = runtime::found(program);
+    let prepared = runtime::c_string(path.as_os_str()).and_then(|path| {
+        let pairs = std::env::vars_os().map(|(name, value)| [name, value].join(OsStr::new("=")));
+        Ok((path, runtime::string_list(command)?, runtime::string_list(&pairs.collect::<Vec<_>>())?))
+    });
+    let (path, args, env) = match prepared {
+        Ok(prepared) => prepared,
+        Err(e) => return e,
+    };
+    // Rust ignores SIGPIPE at its start, and what is ignored stays so over execve.
+    let _ = carboy_sys::signal::set_default(rustix::process::Signal::PIPE.as_raw());
+    let source = carboy_sys::exec::execve(&path, &args, &env);
+    let message = format!("execute {}: {source}", program.display());
+    let code = match source {
+        Errno::NOENT => 127,
+        Errno::ACCESS | Errno::NOEXEC | Errno::ISDIR => 126,
         _ => NOT_MADE,
     };
     Error::Runtime { message, code }

@@ -37,7 +37,6 @@ pub(crate) fn run(config: &Path, status_fd: i32, attach_fd: Option<i32>) -> Resu
         Ok(()) => {
             let (serve, lock) = started(&config, start)?;
             drop((config, plan.start));
-            carboy_sys::memory::trim_heap();
             serve_to_the_end(serve, lock, &cleanup)
         }
         Err(e) => {
@@ -81,6 +80,7 @@ fn started(config: &MonitorConfig, mut start: Start) -> Result<(Serve, Lock), Er
         log: start.log,
         oom: OomWatch::of(pid),
         buffer: Vec::new(),
+        settled: false,
     };
     serve.deliver_early(&start.early);
     Ok((serve, start.lock.ok_or_else(missing)?))

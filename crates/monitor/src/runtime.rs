@@ -5,33 +5,36 @@ use carboy_sys::exec::StringList;
 use carboy_sys::spawn::{Spawn, spawn};
 use rustix::process::{Pid, WaitStatus};
 use serde::Deserialize;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// Starts the runtime with these standard streams.
 pub(crate) fn start(program: &Path, args: &[String], stdio: [BorrowedFd<'_>; 3]) -> Result<Pid, Error> {
-    let path = found(program);
-    let c_string =
-        |text: &[u8]| CString::new(text).map_err(|_| Error::Invalid("an argument of the runtime holds a NUL".into()));
-    let mut list = vec![c_string(program.as_os_str().as_encoded_bytes())?];
-    for arg in args {
-        list.push(c_string(arg.as_bytes())?);
-    }
-    let list = StringList::new(list);
+    let args: Vec<&OsStr> = std::iter::once(program.as_os_str()).chain(args.iter().map(OsStr::new)).collect();
+    let (path, list) = (found(program), string_list(&args)?);
     let fds = [(stdio[0], 0), (stdio[1], 1), (stdio[2], 2)];
-    spawn(&Spawn { path: &c_string(path.as_os_str().as_encoded_bytes())?, args: &list, env: None, fds: &fds })
+    spawn(&Spawn { path: &c_string(path.as_os_str())?, args: &list, env: None, fds: &fds })
         .map_err(Error::at("execute the runtime", &path))
 }
 
-/// A bare name is looked up in `PATH`.
-fn found(program: &Path) -> PathBuf {
+/// The file of a program; a bare name is looked up in `PATH`.
+pub(crate) fn found(program: &Path) -> PathBuf {
     if program.as_os_str().as_encoded_bytes().contains(&b'/') {
         return program.to_owned();
     }
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates = std::env::split_paths(&folders).map(|folder| folder.join(program));
     candidates.find(|path| path.is_file()).unwrap_or_else(|| program.to_owned())
+}
+
+/// Arguments as the kernel wants them.
+pub(crate) fn string_list(args: &[impl AsRef<OsStr>]) -> Result<StringList, Error> {
+    Ok(StringList::new(args.iter().map(|arg| c_string(arg.as_ref())).collect::<Result<_, _>>()?))
+}
+
+pub(crate) fn c_string(text: &OsStr) -> Result<CString, Error> {
+    CString::new(text.as_encoded_bytes()).map_err(|_| Error::Invalid(format!("the argument {text:?} holds a NUL")))
 }
 
 /// Why the runtime failed: its log, or what it wrote to standard error, or how it ended.

@@ -20,6 +20,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
+/// After so long without anything to do, memory is given back. Containers that live shorter are not made slower by it.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// Bytes read at once from the program.
 const READ_LEN: usize = 32 * 1024;
 
@@ -53,6 +56,8 @@ pub(crate) struct Serve {
     pub(crate) log: Log,
     pub(crate) oom: OomWatch,
     pub(crate) buffer: Vec<u8>,
+    /// Whether nothing has happened since memory was given back.
+    pub(crate) settled: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,8 +109,22 @@ impl Serve {
             }
             self.log.flush();
         }
-        let deadline = self.clients.iter().filter_map(Client::deadline).min();
-        self.poll(deadline.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1)))
+        if let Some(deadline) = self.clients.iter().filter_map(Client::deadline).min() {
+            self.settled = false;
+            return self.poll(Some(deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1)));
+        }
+        if !self.settled {
+            let ready = self.poll(Some(SETTLE))?;
+            if !ready.is_empty() {
+                return Ok(ready);
+            }
+            self.buffer = Vec::new();
+            carboy_sys::memory::trim_heap();
+        }
+        self.settled = true;
+        let ready = self.poll(None);
+        self.settled = false;
+        ready
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<Vec<Source>, Error> {
@@ -130,7 +149,7 @@ impl Serve {
                 sources.push((Source::Client(index), client.as_fd(), flags));
             }
         }
-        ready(&sources, timeout)
+        ready(&sources, timeout, self.settled)
     }
 
     fn is_paused(&self, client: &Client) -> bool {
@@ -237,7 +256,7 @@ impl Serve {
             }
             let outputs = self.outputs.iter().flatten();
             let sources: Vec<_> = outputs.map(|fd| (Source::Output(0), fd.as_fd(), PollFlags::IN)).collect();
-            ready(&sources, Some(left))?;
+            ready(&sources, Some(left), false)?;
         }
         Ok(true)
     }
@@ -313,7 +332,7 @@ impl Serve {
             let clients = self.clients.iter().enumerate();
             sources.extend(clients.map(|(index, client)| (Source::Client(index), client.as_fd(), PollFlags::OUT)));
             let others = self.clients.iter().any(|client| !client.primary);
-            for source in ready(&sources, others.then_some(Duration::from_millis(100)))? {
+            for source in ready(&sources, others.then_some(Duration::from_millis(100)), false)? {
                 match source {
                     Source::Client(index) => self.clients[index].flush(),
                     _ if self.was_told_to_end()? => return Ok(()),
@@ -336,11 +355,19 @@ impl Ended {
     }
 }
 
-/// Polls, and keeps of the sources those with something to tell.
-fn ready(sources: &[(Source, BorrowedFd<'_>, PollFlags)], timeout: Option<Duration>) -> Result<Vec<Source>, Error> {
+/// Polls, and keeps of the sources those with something to tell. With `lean`, the program's pages are given back at the last moment,
+/// so that few come back before the wait.
+fn ready(
+    sources: &[(Source, BorrowedFd<'_>, PollFlags)],
+    timeout: Option<Duration>,
+    lean: bool,
+) -> Result<Vec<Source>, Error> {
     let mut fds: Vec<PollFd<'_>> = sources.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
     let timeout =
         timeout.map(|wait| Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) });
+    if lean {
+        carboy_sys::memory::trim_image();
+    }
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(e) => return Err(Error::call("poll")(e)),

@@ -4,7 +4,9 @@
 //! this very process, with its PID, is the one that moves, and nobody remains behind to forward signals or exit codes.
 
 use crate::error::{Error, chain};
+use crate::{detach, runtime};
 use carboy_sys::clone::{Clone, clone3, flag};
+use carboy_sys::spawn::{Spawn, spawn};
 use carboy_sys::{namespace, process};
 use carboy_wire::monitor::UserNamespace;
 use rustix::io::Errno;
@@ -13,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Moves this process, which must have one thread, into a new user namespace, as its root if the maps have one.
 pub(crate) fn enter_new(maps: &UserNamespace) -> Result<(), Error> {
@@ -96,18 +99,24 @@ fn write_maps(maps: &UserNamespace, target: Pid) -> Result<(), Error> {
 }
 
 fn run_helper(program: &str, pid: i32, map: &[(u32, u32, u32)]) -> Result<(), Error> {
-    let mut command = std::process::Command::new(program);
-    command.arg(pid.to_string());
-    for (inside, outside, count) in map {
-        command.args([inside, outside, count].map(u32::to_string));
-    }
+    let numbers = map.iter().flat_map(|(inside, outside, count)| [inside, outside, count]).map(u32::to_string);
+    let args: Vec<String> = [program.to_owned(), pid.to_string()].into_iter().chain(numbers).collect();
+    let (mut said, said_write) = std::io::pipe().map_err(Error::io("pipe"))?;
+    let args = runtime::string_list(&args)?;
+    let path = runtime::c_string(runtime::found(Path::new(program)).as_os_str())?;
+    let what = Spawn { path: &path, args: &args, env: None, fds: &[(said_write.as_fd(), 1), (said_write.as_fd(), 2)] };
     let missing = format!("run {program} (it comes with the package uidmap or shadow-utils)");
-    let output = command.output().map_err(Error::io(missing))?;
-    if output.status.success() {
-        return Ok(());
+    let child = spawn(&what).map_err(Error::call(missing))?;
+    drop(said_write);
+    let mut words = String::new();
+    // What it says matters only if it fails.
+    let _ = said.read_to_string(&mut words);
+    let status = detach::wait_for(child)?;
+    match status.exit_status() {
+        Some(0) => Ok(()),
+        Some(code) => Err(Error::Invalid(format!("{program} exited with {code}: {}", words.trim()))),
+        None => Err(Error::Invalid(format!("{program} was killed: {}", words.trim()))),
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::Invalid(format!("{program} {}: {}", output.status, said.trim())))
 }
 
 /// The namespace's root, unless it has none or this process is that already.
