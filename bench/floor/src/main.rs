@@ -129,7 +129,8 @@ fn cgroup_directories() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(base).context("list /sys/fs/cgroup")? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
+        // An empty directory of that tmpfs may be left where a hierarchy was unmounted.
+        if entry.file_type()?.is_dir() && entry.path().join("cgroup.procs").exists() {
             found.push(entry.path().join(&name));
         }
     }
