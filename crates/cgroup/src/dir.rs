@@ -3,6 +3,7 @@
 use crate::error::CgroupError;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
+use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,13 +13,15 @@ use std::time::Duration;
 pub(crate) struct CgroupDir {
     pub(crate) path: PathBuf,
     fd: OwnedFd,
+    /// The file written last: device rules are a dozen writes into one.
+    last: RefCell<Option<(String, OwnedFd)>>,
 }
 
 impl CgroupDir {
     pub(crate) fn open(path: &Path) -> Result<Self, CgroupError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| CgroupError::io("open", path, e))?;
-        Ok(CgroupDir { path: path.to_owned(), fd })
+        Ok(CgroupDir { path: path.to_owned(), fd, last: RefCell::new(None) })
     }
 
     /// Makes the directory, and its parents where they are missing. True if it is new.
@@ -57,8 +60,14 @@ impl CgroupDir {
 
     /// Writes a whole value at once, as cgroup files require.
     pub(crate) fn try_write(&self, name: &str, value: &str) -> Result<(), Errno> {
-        let file = self.writer(name)?;
-        write_once(&file, value)
+        let mut last = self.last.borrow_mut();
+        let file = match last.take() {
+            Some((open, file)) if open == name => file,
+            _ => self.writer(name)?,
+        };
+        let result = write_once(&file, value);
+        *last = Some((name.to_owned(), file));
+        result
     }
 
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), CgroupError> {

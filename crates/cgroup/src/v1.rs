@@ -7,7 +7,7 @@ use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until
 use crate::plan::{Step, What};
 use crate::stats::{self, Stats};
 use crate::v2::V2Cgroup;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One cgroup in the v1 hierarchies.
 pub(crate) struct V1Cgroup {
@@ -55,23 +55,18 @@ impl V1Cgroup {
 }
 
 /// A new cpuset is empty, and no process can enter an empty one: each missing level takes its parent's.
-fn inherit_cpuset(mount: &std::path::Path, path: &std::path::Path) -> Result<(), CgroupError> {
-    let dir = CgroupDir::open(path)?;
+fn inherit_cpuset(mount: &Path, path: &Path) -> Result<(), CgroupError> {
+    let Some(parent) = path.parent().filter(|parent| parent.starts_with(mount)) else { return Ok(()) };
+    let (dir, parent) = (CgroupDir::open(path)?, CgroupDir::open(parent)?);
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        inherit_cpuset_file(mount, &dir, file)?;
+        let mut value = parent.read(file)?;
+        if value.trim().is_empty() && parent.path != mount {
+            inherit_cpuset(mount, &parent.path)?;
+            value = parent.read(file)?;
+        }
+        dir.write(file, value.trim())?;
     }
     Ok(())
-}
-
-fn inherit_cpuset_file(mount: &std::path::Path, dir: &CgroupDir, file: &str) -> Result<String, CgroupError> {
-    let Some(parent) = dir.path.parent().filter(|parent| parent.starts_with(mount)) else { return dir.read(file) };
-    let parent = CgroupDir::open(parent)?;
-    let mut value = parent.read(file)?;
-    if value.trim().is_empty() && parent.path != mount {
-        value = inherit_cpuset_file(mount, &parent, file)?;
-    }
-    dir.write(file, value.trim())?;
-    Ok(value)
 }
 
 impl CgroupManager for V1Cgroup {
