@@ -3,9 +3,9 @@
 use crate::error::CgroupError;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
-use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// An open cgroup directory.
@@ -14,14 +14,14 @@ pub(crate) struct CgroupDir {
     pub(crate) path: PathBuf,
     fd: OwnedFd,
     /// The file written last: device rules are a dozen writes into one.
-    last: RefCell<Option<(String, OwnedFd)>>,
+    last: Mutex<Option<(String, OwnedFd)>>,
 }
 
 impl CgroupDir {
     pub(crate) fn open(path: &Path) -> Result<Self, CgroupError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| CgroupError::io("open", path, e))?;
-        Ok(CgroupDir { path: path.to_owned(), fd, last: RefCell::new(None) })
+        Ok(CgroupDir { path: path.to_owned(), fd, last: Mutex::new(None) })
     }
 
     /// Makes the directory, and its parents where they are missing. True if it is new.
@@ -60,7 +60,7 @@ impl CgroupDir {
 
     /// Writes a whole value at once, as cgroup files require.
     pub(crate) fn try_write(&self, name: &str, value: &str) -> Result<(), Errno> {
-        let mut last = self.last.borrow_mut();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match last.take() {
             Some((open, file)) if open == name => file,
             _ => self.writer(name)?,

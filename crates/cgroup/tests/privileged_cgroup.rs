@@ -1,17 +1,57 @@
 //! Real cgroups on the running kernel, whatever its arrangement.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use carboy_cgroup::{CgroupError, CgroupManager, CgroupPath, Hierarchies, Mode, PlanOptions, open, plan};
+use carboy_cgroup::{CgroupError, CgroupManager, CgroupPath, Hierarchies, Joiner, Mode, PlanOptions, open, plan};
 use carboy_oci::runtime::{CpuResources, MemoryResources, PidsResources, Resources};
+use carboy_sys::clone::{Clone, clone3};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+/// A process that has joined by itself; killed and reaped in the end.
+struct Member {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Member {
+    fn start(joiner: &Joiner, script: &str) -> Self {
+        match clone3(0, joiner.clone_into()).unwrap() {
+            Clone::Child => {
+                // In the child of a test: nothing may return into the harness.
+                let failed = match joiner.join(true) {
+                    Ok(()) => Command::new("sh").args(["-c", script]).exec().to_string(),
+                    Err(e) => e.to_string(),
+                };
+                let _ = std::io::stderr().write_all(failed.as_bytes());
+                carboy_sys::process::exit_now(125)
+            }
+            Clone::Parent { pid, pidfd } => Member { pid, pidfd },
+        }
+    }
+
+    /// The exit code; `None` after a signal.
+    fn wait(&self) -> Option<i32> {
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
+        status.and_then(|status| status.exit_status())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let _ = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+    }
+}
 
 /// A cgroup that is gone at the end of the test, however it ends.
 struct Guarded {
     cgroup: Box<dyn CgroupManager>,
     hierarchies: Hierarchies,
-    children: Vec<Child>,
+    members: Vec<Member>,
 }
 
 impl Guarded {
@@ -19,36 +59,18 @@ impl Guarded {
         let hierarchies = Hierarchies::detect().unwrap();
         let path = format!("/carboy-test-{}/{name}", std::process::id());
         let cgroup = open(&hierarchies, &CgroupPath::parse(Some(&path), "unused").unwrap()).unwrap();
-        Guarded { cgroup, hierarchies, children: Vec::new() }
+        Guarded { cgroup, hierarchies, members: Vec::new() }
     }
 
-    /// A process that joins by itself, then sleeps.
-    #[allow(clippy::zombie_processes, reason = "reaped when dropped")]
-    fn sleeper(&mut self) -> i32 {
-        let joiner = self.cgroup.joiner().unwrap();
-        let child = self.run(joiner, "sleep 60 & exec sleep 60");
-        let pid = child.id() as i32;
-        self.children.push(child);
-        pid
-    }
-
-    #[allow(unsafe_code, reason = "joining happens between fork and exec; it only writes to open files")]
-    fn run(&self, joiner: carboy_cgroup::Joiner, script: &str) -> Child {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        // SAFETY: writes to descriptors that are open already; allocates only for an error's text.
-        unsafe { command.pre_exec(move || joiner.join(false).map_err(std::io::Error::other)) };
-        command.spawn().unwrap()
+    fn run(&self, script: &str) -> Member {
+        Member::start(&self.cgroup.joiner().unwrap(), script)
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
         let _ = self.cgroup.kill_all();
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.members.clear();
         let _ = self.cgroup.remove();
         for parent in self.cgroup.directories().iter().filter_map(|path| path.parent()) {
             let _ = std::fs::remove_dir(parent);
@@ -71,7 +93,9 @@ fn made_joined_frozen_killed_and_removed() {
     drop(test.cgroup.create().unwrap());
     assert!(test.cgroup.directories().iter().all(|path| path.is_dir()));
     drop(test.cgroup.create().expect("an empty one is taken over"));
-    let pid = test.sleeper();
+    let member = test.run("sleep 60 & exec sleep 60");
+    let pid = member.pid;
+    test.members.push(member);
     eventually("both processes are in", || test.cgroup.pids().unwrap().len() == 2);
     assert!(test.cgroup.pids().unwrap().contains(&pid));
     assert!(matches!(test.cgroup.create(), Err(CgroupError::InUse(_))));
@@ -89,7 +113,7 @@ fn made_joined_frozen_killed_and_removed() {
     test.cgroup.kill_all().unwrap();
     let _ = test.cgroup.thaw();
     eventually("a frozen cgroup dies too", || {
-        let _ = test.children[0].try_wait();
+        test.members.clear();
         test.cgroup.pids().unwrap().is_empty()
     });
     test.cgroup.remove().unwrap();
@@ -101,7 +125,7 @@ fn made_joined_frozen_killed_and_removed() {
 #[ignore = "needs root: makes cgroups"]
 fn limits_reach_the_kernel_and_bind() {
     let test = Guarded::new("limits");
-    let joiner = test.cgroup.create().unwrap();
+    drop(test.cgroup.create().unwrap());
     let resources = Resources {
         memory: Some(MemoryResources { limit: Some(32 << 20), swap: Some(32 << 20), ..Default::default() }),
         cpu: Some(CpuResources { shares: Some(512), quota: Some(50_000), period: Some(100_000), ..Default::default() }),
@@ -113,14 +137,13 @@ fn limits_reach_the_kernel_and_bind() {
     let stats = test.cgroup.stats().unwrap();
     assert_eq!((stats.memory.limit, stats.pids.limit), (Some(32 << 20), Some(20)));
 
-    let mut fork = test.run(joiner, "for i in $(seq 40); do sleep 2 & done 2>/dev/null; wait");
-    assert!(!fork.wait().unwrap().success(), "the 21st process must fail");
+    let fork = test.run("for i in $(seq 40); do sleep 2 & done 2>/dev/null; wait");
+    assert_ne!(fork.wait(), Some(0), "the 21st process must fail");
     test.cgroup.kill_all().unwrap();
     eventually("all are gone", || test.cgroup.pids().unwrap().is_empty());
 
-    let mut hog =
-        test.run(test.cgroup.joiner().unwrap(), "exec dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null");
-    assert!(!hog.wait().unwrap().success());
+    let mut hog = test.run("exec dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null");
+    assert_ne!(hog.wait(), Some(0));
     assert!(test.cgroup.oom_kills().unwrap() >= 1);
     assert!(test.cgroup.stats().unwrap().cpu.usage_ns > 0);
 
@@ -139,19 +162,19 @@ fn limits_reach_the_kernel_and_bind() {
 #[ignore = "needs root: makes cgroups"]
 fn devices_are_refused_unless_allowed() {
     let test = Guarded::new("devices");
-    let joiner = test.cgroup.create().unwrap();
+    drop(test.cgroup.create().unwrap());
     let steps = plan(&Resources::default(), &test.hierarchies, PlanOptions::default()).unwrap();
     test.cgroup.apply(&steps).unwrap();
     // kmsg is 1:11, not among the default devices.
     let script = "head -c1 /dev/zero >/dev/null && exec 3</dev/kmsg";
-    let mut refused = test.run(joiner, &format!("{{ {script}; }} 2>/dev/null"));
-    assert!(!refused.wait().unwrap().success());
+    let refused = test.run(&format!("{{ {script}; }} 2>/dev/null"));
+    assert_ne!(refused.wait(), Some(0));
     let rule = serde_like_allow_all();
     let resources = Resources { devices: vec![rule], ..Resources::default() };
     let options = PlanOptions { update: true, without_devices: false };
     test.cgroup.apply(&plan(&resources, &test.hierarchies, options).unwrap()).unwrap();
-    let mut allowed = test.run(test.cgroup.joiner().unwrap(), script);
-    assert!(allowed.wait().unwrap().success());
+    let allowed = test.run(script);
+    assert_eq!(allowed.wait(), Some(0));
 }
 
 fn serde_like_allow_all() -> carboy_oci::runtime::DeviceRule {
