@@ -8,7 +8,7 @@ use crate::record::{CONFIG, ImageUse, MountPoint, RECORD, Record, Resolved, VERS
 use crate::request::{Network, RunRequest};
 use crate::spec::{self, BoundVolume, Inputs, ResolvedUser};
 use crate::volumes::VolumeSource;
-use crate::{id, signal, union};
+use crate::{id, images, signal, union};
 use carboy_oci::image::ContainerConfig;
 use carboy_oci::runtime::Spec;
 use carboy_state::file::Durability;
@@ -71,7 +71,6 @@ impl Draft {
         request: &RunRequest,
         image: Option<(&ImageUse, &ContainerConfig)>,
         lower: &[PathBuf],
-        extra_env: &[String],
     ) -> Result<Design> {
         let empty = ContainerConfig::default();
         let config = image.map_or(&empty, |(_, config)| config);
@@ -83,7 +82,7 @@ impl Draft {
         let (mounts, mut steps) = self.mounts(engine, request, config)?;
         let devices = spec::host_devices(request, engine.is_rootless())?;
         let volumes: Vec<BoundVolume> = mounts.iter().map(bound).collect();
-        let spec = spec::generate(&Inputs {
+        let mut spec = spec::generate(&Inputs {
             id: &self.id,
             request,
             image: config,
@@ -94,8 +93,11 @@ impl Draft {
             volumes: &volumes,
             devices: &devices,
             host: engine.host(),
-            extra_env,
         })?;
+        let variable = images::report_variable(config, request, &spec, engine.is_rootless());
+        if let Some(process) = &mut spec.process {
+            process.env.extend(variable);
+        }
         let record = self.record(engine, request, image, &spec, user_text, mounts)?;
         steps.extend(self.file_steps(engine, &record, &spec)?);
         Ok(Design { record, spec, steps })

@@ -99,7 +99,7 @@ fn exec_process(container: &Container, request: &ExecRequest, root: PathBuf) -> 
     process.console_size = None;
     let with_env = RunRequest { env: request.env.clone(), terminal: request.terminal, ..RunRequest::default() };
     let of_container = ContainerConfig { env: process.env.clone(), ..ContainerConfig::default() };
-    process.env = spec::environment(&with_env, &of_container, &container.record.resolved.hostname, "/", &[]);
+    process.env = spec::environment(&with_env, &of_container, &container.record.resolved.hostname, "/");
     if let Some(workdir) = &request.workdir {
         if !workdir.starts_with('/') {
             return Err(Error::Invalid(format!(

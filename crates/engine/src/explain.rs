@@ -7,6 +7,7 @@ use crate::draft::{Design, Draft, json};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::images::{embedded, is_hello};
+use crate::record::ImageUse;
 use crate::request::RunRequest;
 use crate::start::StartOptions;
 use carboy_image::Image;
@@ -29,7 +30,7 @@ impl Engine {
         let mut steps = Vec::new();
         let stored = self.stored_image(request)?;
         let embedded = match (&stored, &request.image) {
-            (None, Some(name)) if is_hello(name) => embedded_config()?,
+            (None, Some(name)) if is_hello(name) => Some(embedded_config()?),
             _ => None,
         };
         if let (None, None, Some(name)) = (&stored, &embedded, &request.image) {
@@ -58,8 +59,7 @@ impl Engine {
         let used = stored.as_ref().map(|image| (use_of(request, image), container_config(image).clone()));
         let used =
             used.or_else(|| embedded.as_ref().map(|config| (embedded_use(request, config), config.config.clone())));
-        let extra = self.extra_env(stored.as_ref());
-        let design = draft.design(self, request, used.as_ref().map(|(used, config)| (used, config)), &lower, &extra)?;
+        let design = draft.design(self, request, used.as_ref().map(|(used, config)| (used, config)), &lower)?;
         steps.extend(design.steps.iter().map(|step| step.report()));
         steps.extend(self.explain_start(&design, root_mount, options)?);
         Ok(PlanReport { steps })
@@ -110,16 +110,15 @@ impl Engine {
     }
 }
 
-fn embedded_config() -> Result<Option<ImageConfig>> {
-    let Some(image) = embedded() else { return Ok(None) };
-    let config = serde_json::from_slice(image.config);
-    config.map(Some).map_err(|source| Error::Json { what: "the embedded image's configuration", source })
+fn embedded_config() -> Result<ImageConfig> {
+    serde_json::from_slice(embedded()?.config_bytes)
+        .map_err(|source| Error::Json { what: "the embedded image's configuration", source })
 }
 
-fn embedded_use(request: &RunRequest, config: &ImageConfig) -> crate::record::ImageUse {
-    let id = config.rootfs.diff_ids.first().cloned();
-    let zero = carboy_oci::Digest::sha256(&[0; 32]);
-    crate::record::ImageUse { name: request.image.clone().unwrap_or_default(), id: id.unwrap_or(zero), manifest: None }
+fn embedded_use(request: &RunRequest) -> Result<ImageUse> {
+    let image = embedded()?;
+    let name = request.image.clone().unwrap_or_default();
+    Ok(ImageUse { name, id: image.config.digest, manifest: Some(image.manifest.digest) })
 }
 
 fn import_report() -> StepReport {

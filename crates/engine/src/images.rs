@@ -5,12 +5,18 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::helper::run_helper;
 use crate::record::Status;
+use crate::request::RunRequest;
+use carboy_hello::HelloImage;
 use carboy_image::{EmbeddedImage, Image, ImageUser, Removed};
 use carboy_oci::Reference;
+use carboy_oci::image::ContainerConfig;
+use carboy_oci::runtime::Spec;
+use carboy_state::process::ProcessRef;
 use std::ffi::OsString;
+use std::time::{Duration, SystemTime};
 
 /// Name of the image that is embedded in the binary.
-pub const HELLO: &str = "hello";
+pub const HELLO: &str = carboy_hello::NAME;
 
 impl Engine {
     /// The image that a name or an ID means; the embedded one is put into the store if that is meant and it is not there.
@@ -19,7 +25,7 @@ impl Engine {
     /// If the store cannot be read, or the name is not a reference.
     pub fn find_image(&self, name: &str) -> Result<Option<Image>> {
         let found = self.images()?.find(name)?;
-        if found.is_some() || !is_hello(name) || embedded().is_none() {
+        if found.is_some() || !is_hello(name) {
             return Ok(found);
         }
         if self.user_namespace.is_some() {
@@ -44,14 +50,15 @@ impl Engine {
     /// If the store cannot be written.
     pub fn import_hello(&self) -> Result<Image> {
         let name = Reference::parse(HELLO).map_err(carboy_image::ImageError::from)?;
-        let embedded = embedded().ok_or_else(|| Error::NoSuchImage(HELLO.into()))?;
-        Ok(self.images()?.import_embedded(&name, &embedded)?)
-    }
-
-    /// Environment that a built-in image's program is given: what it compares its own view with.
-    pub(crate) fn extra_env(&self, image: Option<&Image>) -> Vec<String> {
-        let _ = image;
-        Vec::new()
+        let image = embedded()?;
+        let layers: Vec<&[u8]> = image.layers.iter().map(|layer| layer.bytes).collect();
+        let image = EmbeddedImage {
+            manifest: image.manifest_bytes,
+            media_type: &image.manifest.media_type,
+            config: image.config_bytes,
+            layers: &layers,
+        };
+        Ok(self.images()?.import_embedded(&name, &image)?)
     }
 
     /// Removes an image, or one of its names, unless a container uses it.
@@ -77,13 +84,46 @@ pub(crate) fn is_hello(name: &str) -> bool {
 }
 
 /// The embedded image.
-pub(crate) fn embedded() -> Option<EmbeddedImage<'static>> {
-    None
+pub(crate) fn embedded() -> Result<HelloImage> {
+    // Its digests are made at build time; they cannot be wrong, and a panic would say less.
+    carboy_hello::image().map_err(|e| Error::Invalid(format!("the embedded image: {e}")))
+}
+
+/// What the program of an image that asks for it by its label is told: what it cannot find out from the inside.
+pub(crate) fn report_variable(config: &ContainerConfig, request: &RunRequest, spec: &Spec, rootless: bool) -> Option<String> {
+    config.labels.get(carboy_hello::LABEL)?;
+    let mut context = carboy_hello::Context::of_this_process(started());
+    if let Some(Ok(summary)) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()).map(carboy_seccomp::summary) {
+        context = context.calls(summary.allowed, summary.conditional, summary.refused);
+    }
+    let limits = &request.limits;
+    if let Some(bytes) = limits.memory {
+        context = context.limit("memory", &bytes.to_string());
+    }
+    if let Some(nano) = limits.nano_cpus {
+        context = context.limit("cpus", &format!("{}", nano as f64 / 1e9));
+    }
+    if let Some(count) = limits.pids {
+        context = context.limit("pids", &count.to_string());
+    }
+    Some(if rootless { context.rootless() } else { context }.environment())
+}
+
+/// Clock ticks a second in /proc: 100 on every architecture that we build for (USER_HZ in asm/param.h).
+const USER_HZ: u64 = 100;
+
+/// When this process started, to the clock tick (proc_pid_stat(5), field 22).
+fn started() -> SystemTime {
+    let ticks = ProcessRef::of(std::process::id() as i32).map_or(0, |process| process.start);
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let since_boot = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+    let at = Duration::from_millis(ticks.saturating_mul(1000 / USER_HZ));
+    SystemTime::now() - since_boot.saturating_sub(at)
 }
 
 impl Engine {
     /// Whether a name means the image in the binary, which no registry has.
     pub fn is_embedded(&self, name: &str) -> bool {
-        is_hello(name) && embedded().is_some()
+        is_hello(name)
     }
 }

@@ -62,8 +62,6 @@ pub(crate) struct Inputs<'a> {
     pub(crate) volumes: &'a [BoundVolume],
     pub(crate) devices: &'a [HostDevice],
     pub(crate) host: Host,
-    /// Further environment of built-in images; over everything else.
-    pub(crate) extra_env: &'a [String],
 }
 
 /// The configuration.

@@ -34,7 +34,7 @@ pub(super) fn process(inputs: &Inputs<'_>, capabilities: Vec<String>) -> Result<
             ..User::default()
         },
         args: arguments(request, inputs.image)?,
-        env: environment(request, inputs.image, inputs.hostname, &inputs.user.home, inputs.extra_env),
+        env: environment(request, inputs.image, inputs.hostname, &inputs.user.home),
         cwd: crate::volumes::clean(cwd),
         capabilities: Some(capabilities),
         rlimits: request.ulimits.iter().map(rlimit).collect::<Result<_>>()?,
@@ -71,13 +71,12 @@ pub(crate) fn environment(
     image: &ContainerConfig,
     hostname: &str,
     home: &str,
-    extra: &[String],
 ) -> Vec<String> {
     let mut env: Vec<String> = vec![DEFAULT_PATH.into(), format!("HOSTNAME={hostname}")];
     if request.terminal {
         env.push("TERM=xterm".into());
     }
-    for entry in image.env.iter().chain(&request.env).chain(extra) {
+    for entry in image.env.iter().chain(&request.env) {
         let name = entry.split('=').next().unwrap_or_default();
         let place = env.iter().position(|e| e.split('=').next() == Some(name));
         match (entry.contains('='), place) {
@@ -158,7 +157,7 @@ mod tests {
     fn environment_keeps_order_and_lets_later_win() {
         let image = ContainerConfig { env: strings(&["PATH=/p", "A=1"]), ..ContainerConfig::default() };
         let request = RunRequest { env: strings(&["A=2", "B=", "HOSTNAME"]), terminal: true, ..RunRequest::default() };
-        let env = environment(&request, &image, "h", "/root", &[]);
+        let env = environment(&request, &image, "h", "/root");
         assert_eq!(env, ["PATH=/p", "TERM=xterm", "A=2", "B=", "HOME=/root"]);
     }
 

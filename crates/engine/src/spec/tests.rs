@@ -30,7 +30,6 @@ fn spec_on(host: Host, request: &RunRequest) -> Result<Spec> {
         volumes: &volumes,
         devices: &[],
         host,
-        extra_env: &[],
     })
 }
 
