@@ -57,8 +57,10 @@ impl Engine {
             RootMount::Bind { path } => vec![path.clone()],
         };
         let used = stored.as_ref().map(|image| (use_of(request, image), container_config(image).clone()));
-        let used =
-            used.or_else(|| embedded.as_ref().map(|config| (embedded_use(request, config), config.config.clone())));
+        let used = match (used, embedded) {
+            (None, Some(config)) => Some((embedded_use(request)?, config.config)),
+            (used, _) => used,
+        };
         let design = draft.design(self, request, used.as_ref().map(|(used, config)| (used, config)), &lower)?;
         steps.extend(design.steps.iter().map(|step| step.report()));
         steps.extend(self.explain_start(&design, root_mount, options)?);
