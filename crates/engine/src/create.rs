@@ -61,8 +61,7 @@ impl Engine {
             RootMount::Bind { path } => vec![path.clone()],
         };
         let used = image.map(|image| (use_of(request, image), container_config(image)));
-        let design =
-            draft.design(self, request, used.as_ref().map(|(used, config)| (used, *config)), &lower)?;
+        let design = draft.design(self, request, used.as_ref().map(|(used, config)| (used, *config)), &lower)?;
         trace.steps(&design.steps)?;
         self.copy_up(request, &root_mount, &design.record)?;
         Ok(Made { record: design.record, root_mount, lock })

@@ -90,10 +90,16 @@ pub(crate) fn embedded() -> Result<HelloImage> {
 }
 
 /// What the program of an image that asks for it by its label is told: what it cannot find out from the inside.
-pub(crate) fn report_variable(config: &ContainerConfig, request: &RunRequest, spec: &Spec, rootless: bool) -> Option<String> {
+pub(crate) fn report_variable(
+    config: &ContainerConfig,
+    request: &RunRequest,
+    spec: &Spec,
+    rootless: bool,
+) -> Option<String> {
     config.labels.get(carboy_hello::LABEL)?;
     let mut context = carboy_hello::Context::of_this_process(started());
-    if let Some(Ok(summary)) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()).map(carboy_seccomp::summary) {
+    if let Some(Ok(summary)) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()).map(carboy_seccomp::summary)
+    {
         context = context.calls(summary.allowed, summary.conditional, summary.refused);
     }
     let limits = &request.limits;

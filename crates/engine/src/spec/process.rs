@@ -66,12 +66,7 @@ fn arguments(request: &RunRequest, image: &ContainerConfig) -> Result<Vec<String
 }
 
 /// Docker's order: defaults, the image's, the request's; later wins. A bare `NAME` in the request removes the variable.
-pub(crate) fn environment(
-    request: &RunRequest,
-    image: &ContainerConfig,
-    hostname: &str,
-    home: &str,
-) -> Vec<String> {
+pub(crate) fn environment(request: &RunRequest, image: &ContainerConfig, hostname: &str, home: &str) -> Vec<String> {
     let mut env: Vec<String> = vec![DEFAULT_PATH.into(), format!("HOSTNAME={hostname}")];
     if request.terminal {
         env.push("TERM=xterm".into());
