@@ -11,7 +11,7 @@ use crate::v2::V2Cgroup;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -111,24 +111,15 @@ pub struct Joiner {
 }
 
 impl Joiner {
-    /// The directory for clone3(2) with `CLONE_INTO_CGROUP` (Linux 5.7): a child born there need not move.
-    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
-        self.unified.as_ref().map(CgroupDir::fd)
-    }
-
-    /// Moves the calling thread, which must be its process's only one. `born_there`: the process was cloned into
-    /// [`Joiner::clone_into`].
+    /// Moves the calling thread, which must be its process's only one.
     ///
     /// # Errors
-    /// The file that refused, for instance EBUSY when the cgroup has no room.
-    pub fn join(&self, born_there: bool) -> Result<(), CgroupError> {
+    /// The file that refused, for instance EBUSY when the unified cgroup has limited children.
+    pub fn join(&self) -> Result<(), CgroupError> {
         for (file, path) in &self.tasks {
             write_once(file, "0").map_err(|e| CgroupError::io("write \"0\" to", path, e))?;
         }
-        match &self.unified {
-            Some(dir) if !born_there => dir.write("cgroup.procs", "0"),
-            _ => Ok(()),
-        }
+        self.unified.as_ref().map_or(Ok(()), |dir| dir.write("cgroup.procs", "0"))
     }
 }
 

@@ -40,8 +40,6 @@ pub struct Inheritance {
     pub start_socket: Option<OwnedFd>,
     /// By what to join the cgroup.
     pub joiner: Option<carboy_cgroup::Joiner>,
-    /// Whether it is in the unified hierarchy's cgroup from birth.
-    pub born_there: bool,
     /// What hooks read.
     pub state: State,
     /// Whether /dev is the container's own, where /dev/console can be made.
@@ -192,7 +190,7 @@ impl Init<'_> {
     /// Moves this process into its cgroup: one that moves itself is spared the system-wide lock of moving another.
     fn join_cgroup(&self) -> Result<()> {
         match &self.inheritance.joiner {
-            Some(joiner) => Ok(joiner.join(self.inheritance.born_there)?),
+            Some(joiner) => Ok(joiner.join()?),
             None => Ok(()),
         }
     }

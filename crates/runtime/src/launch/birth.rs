@@ -20,7 +20,6 @@ impl Runner<'_> {
             console_socket: self.launch.console_socket.take(),
             start_socket: self.launch.start_socket.take(),
             joiner: self.joiner.take(),
-            born_there: birth.through.is_empty(),
             state: self.launch.state.clone(),
             own_dev: self.launch.plan.steps.iter().any(|step| matches!(step.action, crate::step::Action::Devices(_))),
             trace: self.launch.trace,
@@ -40,8 +39,7 @@ impl Runner<'_> {
 
     fn born_directly(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
         let home = birth.pid_namespace.as_ref().map(enter_pid_namespace).transpose()?;
-        let cgroup = inheritance.joiner.as_ref().and_then(|joiner| joiner.clone_into());
-        match clone3(birth.create, cgroup).context(|| "clone3")? {
+        match clone3(birth.create, None).context(|| "clone3")? {
             Clone::Child => init::run(&self.launch.plan.steps, &inheritance),
             Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
         }
