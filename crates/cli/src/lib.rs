@@ -60,6 +60,11 @@ fn usage(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             return ExitCode::from(125);
         }
+        ErrorKind::MissingSubcommand if std::env::args_os().len() < 2 => {
+            // The bare name asks for help, as with Docker.
+            let _ = args::Cli::command().print_help();
+            return ExitCode::SUCCESS;
+        }
         _ => {}
     }
     let text = error.to_string();
@@ -67,7 +72,6 @@ fn usage(error: &clap::Error) -> ExitCode {
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.map(str::trim).collect();
     let message = if rest.is_empty() { first } else { format!("{first} {}", rest.join(", ")) };
-    output::error_line(&message);
-    eprintln!("See '{} --help'.", args::command_words());
+    output::error_line(&format!("{message}; see '{} --help'", args::command_words()));
     ExitCode::from(125)
 }

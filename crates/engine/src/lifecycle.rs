@@ -90,7 +90,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a signal to the container's program.
+    /// Sends a signal to the container's program. After SIGKILL it waits until the end is on record (10 seconds at most), so
+    /// that `kill` followed by `rm` works, as with Docker.
     ///
     /// # Errors
     /// [`Error::Conflict`] if it does not run.
@@ -103,11 +104,17 @@ impl Engine {
         match to_signal(signal) {
             Ok(signal) if container.record.runtime.ours => {
                 let sent = program(started).signal(signal).map_err(Error::at("signal", Path::new(text)))?;
-                if sent { Ok(()) } else { Err(not_running()) }
+                if !sent {
+                    return Err(not_running());
+                }
             }
             // Another runtime's container may be more than a process; and real-time signals have no name.
-            _ => run_helper(&self.runtime_words(&container, &["kill", &container.record.id, &signal.to_string()])?),
+            _ => run_helper(&self.runtime_words(&container, &["kill", &container.record.id, &signal.to_string()])?)?,
         }
+        if signal == 9 {
+            wait_for_monitor(started, Some(Duration::from_secs(10)));
+        }
+        Ok(())
     }
 
     /// Asks the program to end, and kills it after `timeout` seconds. Stopping what does not run is no error.

@@ -367,7 +367,10 @@ pub(crate) fn command_words() -> String {
     use clap::CommandFactory;
     let mut words = vec!["carboy".to_owned()];
     let mut command = Cli::command();
-    for arg in std::env::args().skip(1).filter(|arg| !arg.starts_with('-')) {
+    // Not `args`, which panics on what is no UTF-8.
+    for arg in
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).filter(|arg| !arg.starts_with('-'))
+    {
         let Some(found) = command.find_subcommand(&arg).cloned() else { break };
         words.push(found.get_name().to_owned());
         command = found;

@@ -8,14 +8,18 @@ use carboy_engine::{Engine, Status};
 use serde_json::{Value, json};
 
 pub(super) fn version(args: &FormatArgs) -> Outcome {
-    let value = json!({
+    let facts = json!({
         "Version": env!("CARGO_PKG_VERSION"),
         "OciVersion": carboy_oci::runtime::VERSION,
         "Os": "linux",
         "Arch": architecture(),
         "KernelVersion": rustix::system::uname().release().to_string_lossy(),
     });
-    print(&value, args.format.as_deref())
+    match &args.format {
+        // There is no daemon, but scripts ask for `{{.Server.Version}}`.
+        Some(format) => print(&json!({ "Client": facts, "Server": facts }), Some(format)),
+        None => print(&facts, None),
+    }
 }
 
 pub(super) fn info(global: &Global, args: &FormatArgs) -> Outcome {
