@@ -40,13 +40,11 @@ impl Images {
 
     /// All images, in order of their IDs.
     pub fn list(&self) -> Result<Vec<Image>, ImageError> {
-        let mut names: HashMap<Digest, Vec<Reference>> = HashMap::new();
-        for named in self.store.list_refs()? {
-            names.entry(named.manifest.digest).or_default().push(named.name);
-        }
+        let recorded = self.store.list_images()?;
+        let mut names = self.names(&recorded)?;
         let mut images = Vec::new();
-        for (id, manifest) in self.store.list_images()? {
-            let names = names.get(&manifest.digest).cloned().unwrap_or_default();
+        for (id, manifest) in recorded {
+            let names = names.remove(&id).unwrap_or_default();
             images.extend(self.load_image(id, manifest, names)?);
         }
         images.sort_by(|a, b| a.id.cmp(&b.id));
@@ -56,9 +54,28 @@ impl Images {
     /// The image with this ID.
     pub fn get(&self, id: &Digest) -> Result<Option<Image>, ImageError> {
         let Some(manifest) = self.store.get_image(id)? else { return Ok(None) };
-        let refs = self.store.list_refs()?;
-        let names = refs.into_iter().filter(|r| r.manifest.digest == manifest.digest).map(|r| r.name).collect();
+        let recorded = [(id.clone(), manifest.clone())];
+        let names = self.names(&recorded)?.remove(id).unwrap_or_default();
         self.load_image(id.clone(), manifest, names)
+    }
+
+    /// The names of images, by image ID. One image may have several manifests, such as of two compressions: an image is its configuration.
+    fn names(&self, recorded: &[(Digest, Descriptor)]) -> Result<HashMap<Digest, Vec<Reference>>, ImageError> {
+        let ids: HashMap<&Digest, &Digest> = recorded.iter().map(|(id, manifest)| (&manifest.digest, id)).collect();
+        let mut names: HashMap<Digest, Vec<Reference>> = HashMap::new();
+        for named in self.store.list_refs()? {
+            let digest = &named.manifest.digest;
+            let id = match ids.get(digest) {
+                Some(id) => (*id).clone(),
+                // A name whose manifest is gone is nobody's.
+                None => match self.read_json_blob::<Manifest>(digest, "manifest") {
+                    Ok(manifest) => manifest.config.digest,
+                    Err(_) => continue,
+                },
+            };
+            names.entry(id).or_default().push(named.name);
+        }
+        Ok(names)
     }
 
     /// Reads an image's blobs; `None` if it was removed meanwhile.

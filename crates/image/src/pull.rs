@@ -58,17 +58,17 @@ pub fn pull(
     let wanted = options.platform.clone().unwrap_or_else(Wanted::host);
     let repository = registry.repository(reference);
     let intake = images.intake()?;
-    progress.event(Event::Started(reference));
-
     let target = resolve::current_target(images, &repository, reference)?;
     if let Target::Digest(digest) = &target
         && let Some(image) = resolve::present(images, &intake, reference, digest, &wanted)?
     {
+        progress.event(Event::Started(reference));
         progress.event(Event::Finished { digest, is_new: false });
         return Ok(Pulled { image, digest: digest.clone(), is_new: false });
     }
     let strict = options.platform.is_some();
     let chosen = resolve::choose(images, &repository, &target, &wanted, strict)?;
+    progress.event(Event::Started(reference));
     let (manifest, config) =
         resolve::configuration(images, &repository, reference, &chosen, (&wanted, strict), progress)?;
     layers::pull(&intake, &repository, &manifest, &config.parsed.rootfs.diff_ids, options.parallel, progress)?;

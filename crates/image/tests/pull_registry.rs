@@ -173,6 +173,24 @@ fn a_second_pull_costs_one_head() {
 
 #[test]
 #[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+fn one_image_in_two_compressions_keeps_both_names() {
+    let registry = Registry::start();
+    registry.fill();
+    let sandbox = sandbox();
+    let tags = ["plain", "zstd"].map(|tag| registry.reference(&format!("t:{tag}")));
+    let pulled = tags.clone().map(|tag| pull_default(&sandbox, &tag));
+    assert_eq!(pulled[0].image.id, pulled[1].image.id);
+    assert_ne!(pulled[0].digest, pulled[1].digest);
+    let listed = sandbox.images.list().unwrap();
+    assert_eq!(listed.len(), 1);
+    assert!(tags.iter().all(|tag| listed[0].names.contains(tag)), "{:?}", listed[0].names);
+    for tag in &tags {
+        assert!(!pull_default(&sandbox, tag).is_new, "{tag}");
+    }
+}
+
+#[test]
+#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
 fn a_password_is_asked_for_and_found_in_dockers_file() {
     let registry = Registry::with_password();
     let sandbox = sandbox();

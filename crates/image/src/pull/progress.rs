@@ -13,7 +13,7 @@ pub trait Progress: Sync {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The registry is asked.
+    /// The registry knows the reference; what it means is pulled now.
     Started(&'a Reference),
     /// Something the user should know, though it is no error.
     Warning(&'a str),

@@ -60,7 +60,7 @@ pub(super) fn present(
     if !wanted.accepts(&config.os, &config.architecture, config.variant.as_deref()) {
         return Ok(None);
     }
-    for (blob, diff_id) in image.manifest_data.layers.iter().zip(image.layers()) {
+    for (blob, diff_id) in parsed.layers.iter().zip(image.layers()) {
         let has = intake.has_layer(blob, diff_id);
         if !has.map_err(|source| PullError::Layer { digest: blob.digest.clone(), source })? {
             return Ok(None);
