@@ -19,13 +19,14 @@ mod units;
 
 use clap::{CommandFactory, FromArgMatches};
 use failure::Failure;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Entry point of `carboy`.
 pub fn main() -> ExitCode {
     // What is made for containers has the modes that are asked for, whatever the user's umask.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let matches = match args::Cli::command().try_get_matches() {
+    let matches = match parse(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };
@@ -41,6 +42,16 @@ pub fn main() -> ExitCode {
             output::error_line(&failure.to_string());
             exit_code(failure.code().unwrap_or(default_code))
         }
+    }
+}
+
+/// Docker's switches take a value too (`--rm=false`); the help is simpler without, so that is tried only when needed.
+fn parse(args: &[OsString]) -> Result<clap::ArgMatches, clap::Error> {
+    match args::Cli::command().try_get_matches_from(args) {
+        Err(error) if error.kind() == clap::error::ErrorKind::TooManyValues => {
+            args::with_switch_values(args::Cli::command()).try_get_matches_from(args)
+        }
+        result => result,
     }
 }
 

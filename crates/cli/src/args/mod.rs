@@ -378,6 +378,27 @@ pub(crate) fn command_words() -> String {
     words.join(" ")
 }
 
+/// The command with switches that may be given a value, `--switch=false`, in any of the forms of Go's `strconv.ParseBool`.
+pub(crate) fn with_switch_values(command: clap::Command) -> clap::Command {
+    let boolean = |text: &str| match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("a truth value is wanted: true or false"),
+    };
+    command
+        .mut_args(|arg| match arg.get_action() {
+            clap::ArgAction::SetTrue => arg
+                .action(clap::ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_value("false")
+                .default_missing_value("true")
+                .value_parser(boolean),
+            _ => arg,
+        })
+        .mut_subcommands(with_switch_values)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,5 +407,24 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Cli::command().debug_assert();
+        with_switch_values(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn switches_take_values() {
+        let all = |word: &str| {
+            let matches = with_switch_values(Cli::command()).try_get_matches_from(["carboy", "ps", word]).ok()?;
+            matches.subcommand()?.1.get_one::<bool>("all").copied()
+        };
+        for (word, want) in [
+            ("--all", Some(true)),
+            ("--all=true", Some(true)),
+            ("-a=1", Some(true)),
+            ("--all=false", Some(false)),
+            ("-q", Some(false)),
+            ("--all=x", None),
+        ] {
+            assert_eq!(all(word), want, "{word}");
+        }
     }
 }
