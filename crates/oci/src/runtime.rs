@@ -14,12 +14,28 @@ macro_rules! data {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
-        pub struct $name { $($(#[$fmeta])* #[serde(skip_serializing_if = "crate::runtime::is_default")] pub $field: $type),* }
+        pub struct $name { $(
+            $(#[$fmeta])*
+            #[serde(
+                skip_serializing_if = "crate::runtime::is_default",
+                deserialize_with = "crate::runtime::null_is_default"
+            )]
+            pub $field: $type
+        ),* }
     };
 }
 
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// Callers written in Go write `null` for an empty list or map.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 data! {
@@ -106,7 +122,7 @@ pub struct User {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
     /// Supplementary groups.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub additional_gids: Vec<u32>,
     /// User name (Windows only; kept).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@
 //!  3   init     descriptor                   the terminal's master
 //!  4   init     descriptor                   seccomp notifications
 //!  5   stage    i32                          PID of the init process, made by an intermediate process
+//!  6   helper   descriptor                   of the process that lends a user namespace: its directory in /proc
 //! ```
 //!
 //! SOCK_SEQPACKET: a message is whole or absent. End of file means that the other side has gone, or has executed the program.
@@ -42,6 +43,8 @@ pub enum Message {
     Listener(OwnedFd),
     /// The init process, made by an intermediate one.
     Born(i32),
+    /// What the receiver expects.
+    Descriptor(OwnedFd),
 }
 
 const SIGNALS: [Signal; 5] =
@@ -94,6 +97,11 @@ impl Channel {
     /// Hands the descriptor of notifications over.
     pub fn listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
         self.send(&[4], &[listener])
+    }
+
+    /// Hands over a descriptor that the receiver expects.
+    pub fn descriptor(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        self.send(&[6], &[fd])
     }
 
     /// Names the init process.
@@ -150,6 +158,7 @@ fn parse(tag: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Option<Message> {
         3 => Message::Console(fds.pop()?),
         4 => Message::Listener(fds.pop()?),
         5 => Message::Born(i32::from_ne_bytes(rest.try_into().ok()?)),
+        6 => Message::Descriptor(fds.pop()?),
         _ => return None,
     })
 }

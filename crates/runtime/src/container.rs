@@ -139,11 +139,6 @@ impl Container {
         }
     }
 
-    /// The init process, if it lives.
-    pub fn init(&self) -> Option<ProcessRef> {
-        self.record.init.filter(ProcessRef::is_alive)
-    }
-
     /// Where `start` knocks.
     pub fn socket(&self) -> PathBuf {
         self.folder.join(SOCKET)

@@ -31,6 +31,7 @@ impl Step {
             Action::OuterLimits(_) => "limits from outside".into(),
             Action::Hooks(moment, _) => format!("{} hooks", moment.name()),
             Action::Tell(signal) => format!("tell {}", signal_name(*signal)),
+            Action::BecomeRoot => "become root".into(),
             Action::Session => "session".into(),
             Action::Join(_) => "join namespaces".into(),
             Action::JoinCgroup => "join cgroup".into(),
@@ -40,7 +41,7 @@ impl Step {
             Action::Loopback => "loopback".into(),
             Action::Keyring(_) => "session keyring".into(),
             Action::Isolate(_) => "isolate mounts".into(),
-            Action::Root(_) => "root file system".into(),
+            Action::Root { .. } => "root file system".into(),
             Action::Mount(mount) => format!("mount {}", mount.destination),
             Action::Devices(_) => "device nodes".into(),
             Action::Links(_) => "links in /dev".into(),
@@ -88,6 +89,10 @@ impl Action {
                 (hooks.iter().map(|h| format!("run {}", h.path)).collect(), "the caller's own set-up")
             }
             Action::Tell(signal) => (vec![format!("sendmsg({signal:?})")], signal_reason(*signal)),
+            Action::BecomeRoot => (
+                ["setgroups([])", "setresgid(0)", "setresuid(0)"].map(String::from).into(),
+                "until here it is nobody in the user namespace, and what it makes would have no owner",
+            ),
             Action::Session => (vec!["setsid()".into()], "a session and process group of its own"),
             Action::Join(list) => (list.iter().map(join_call).collect(), "namespaces that others made"),
             Action::JoinCgroup => {
@@ -121,7 +126,7 @@ impl Action {
                 vec![format!("mount_setattr(\"/\", AT_RECURSIVE, {})", propagation_name(*flag))],
                 "what is mounted here does not appear on the host",
             ),
-            Action::Root(path) => (
+            Action::Root { path, .. } => (
                 vec![format!("open_tree({path:?}, OPEN_TREE_CLONE|AT_RECURSIVE)"), format!("move_mount(→ {path:?})")],
                 "pivot_root wants a mount; paths inside are looked up from its descriptor",
             ),

@@ -39,6 +39,8 @@ pub enum Action {
     Hooks(Moment, Vec<Hook>),
     /// Let the other process go on. Done by both: `actor` sends, the other waits.
     Tell(Signal),
+    /// Become root of the user namespace.
+    BecomeRoot,
     /// A session of its own.
     Session,
     /// Enter existing namespaces.
@@ -58,7 +60,12 @@ pub enum Action {
     /// Cut the mount namespace off from the host's.
     Isolate(u64),
     /// Open the root file system and make it a mount.
-    Root(String),
+    Root {
+        /// Its path on the host.
+        path: String,
+        /// Whether the mounts around it stay shared with the host.
+        shared: bool,
+    },
     /// Mount something in it.
     Mount(MountStep),
     /// Make device nodes.

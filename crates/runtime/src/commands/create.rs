@@ -128,7 +128,8 @@ pub fn create(
     await_start: bool,
 ) -> Result<(Container, Launched)> {
     let spec = &bundle.spec;
-    let preserved = options.preserve_fds + listen_fds()?;
+    let listen_fds = listen_fds()?;
+    let preserved = options.preserve_fds + listen_fds;
     check_preserved(preserved)?;
     let (placement, view, cgroup) = cgroups::plan(spec, &options.id, globals.systemd_cgroup)?;
     let request = Request {
@@ -138,6 +139,7 @@ pub fn create(
         await_start,
         no_new_keyring: options.no_new_keyring,
         preserved,
+        listen_fds,
     };
     let plan = plan(spec, &request, &crate::host::facts(spec), placement, &view)?;
     for warning in &plan.warnings {
@@ -199,6 +201,7 @@ fn fill(
         plan,
         state,
         console_socket,
+        container: None,
         start_socket,
         record: &mut write,
         trace: options.trace.is_some(),

@@ -108,7 +108,9 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
         _ => {}
     }
     check_preserved(options.preserve_fds)?;
-    let init = container.init().ok_or_else(|| Error::State("cannot exec in a stopped container".into()))?;
+    let stopped = || Error::State("cannot exec in a stopped container".into());
+    let init = container.record.init.ok_or_else(stopped)?;
+    let pidfd = init.pidfd().ok_or_else(stopped)?;
     let running = Running { init, own: container.record.namespaces };
     let linux = Linux { seccomp: linux.seccomp, personality: linux.personality, ..Linux::default() };
     let facts = crate::host::facts(&carboy_oci::runtime::Spec { process: Some(process.clone()), ..Default::default() });
@@ -126,8 +128,15 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
         None => Ok(()),
     };
     let state = container.state();
-    let launched =
-        launch(Launch { plan: &plan, state, console_socket, start_socket: None, record: &mut record, trace: false })?;
+    let launched = launch(Launch {
+        plan: &plan,
+        state,
+        console_socket,
+        container: Some(pidfd),
+        start_socket: None,
+        record: &mut record,
+        trace: false,
+    })?;
     if let Some(path) = &options.pidfd_socket {
         let socket = connect_to(path)?;
         crate::channel::send_with_fds(socket.as_fd(), b"pidfd", &[launched.pidfd.as_fd()])

@@ -14,6 +14,8 @@ mod spec;
 mod start;
 mod state;
 
+pub use create::connect_to;
+
 use crate::args::{Globals, Verb};
 use crate::error::{Error, Result};
 use std::io::Write;

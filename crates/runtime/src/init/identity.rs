@@ -22,6 +22,21 @@ pub fn set_limits(limits: &[Limit]) -> Result<()> {
     Ok(())
 }
 
+/// Takes the IDs that the user namespace maps to root. One without a root, or one that denies setgroups(2), is left as it is.
+pub fn become_root() -> Result<()> {
+    match process::setgroups(&[]) {
+        Err(Errno::PERM) => {}
+        result => result.context(|| "setgroups")?,
+    }
+    for (result, what) in [(process::setresgid(0), "setresgid 0"), (process::setresuid(0), "setresuid 0")] {
+        match result {
+            Err(Errno::INVAL) => {}
+            result => result.context(|| what)?,
+        }
+    }
+    Ok(())
+}
+
 impl Init<'_> {
     /// Installs a filter; the descriptor of notifications goes to its listener.
     pub fn install_filter(&mut self, filter: &Filter) -> Result<()> {

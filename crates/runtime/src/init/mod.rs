@@ -38,6 +38,8 @@ pub struct Inheritance {
     pub console_socket: Option<OwnedFd>,
     /// Where `start` knocks.
     pub start_socket: Option<OwnedFd>,
+    /// A pidfd of the container's init, for `exec`.
+    pub container: Option<OwnedFd>,
     /// By what to join the cgroup.
     pub joiner: Option<carboy_cgroup::Joiner>,
     /// What hooks read.
@@ -54,6 +56,7 @@ pub struct Init<'a> {
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
     null: Option<OwnedFd>,
+    shared_root: Option<OwnedFd>,
     cwd_pending: Option<String>,
     program: Option<CString>,
     listener_sent: bool,
@@ -69,6 +72,7 @@ pub fn run(steps: &[Step], inheritance: &Inheritance) -> ! {
         root: None,
         proc: None,
         null: None,
+        shared_root: None,
         cwd_pending: None,
         program: None,
         listener_sent: false,
@@ -122,8 +126,9 @@ impl Init<'_> {
         match &step.action {
             Action::Tell(signal) if step.actor == Actor::Init => self.inheritance.channel.tell(*signal),
             Action::Tell(signal) => self.wait(*signal),
+            Action::BecomeRoot => identity::become_root(),
             Action::Session => rustix::process::setsid().map(drop).context(|| "setsid"),
-            Action::Join(list) => join(list),
+            Action::Join(list) => join(list, self.inheritance.container.as_ref()),
             Action::CurrentRoot => self.open_current_root(),
             Action::JoinCgroup => self.join_cgroup(),
             Action::CgroupNamespace => namespace::unshare(flag::NEWCGROUP).context(|| "unshare cgroup"),
@@ -131,7 +136,7 @@ impl Init<'_> {
             Action::Loopback => loopback::up().context(|| "ioctl SIOCSIFFLAGS lo"),
             Action::Keyring(name) => join_keyring(name),
             Action::Isolate(flag) => root::isolate(*flag),
-            Action::Root(path) => self.open_root(path, step),
+            Action::Root { path, shared } => self.open_root(path, *shared),
             Action::Mount(mount) => self.mount(mount),
             Action::Devices(nodes) => self.make_devices(nodes),
             Action::Links(links) => self.make_links(links),
@@ -206,21 +211,21 @@ impl Init<'_> {
     }
 }
 
-/// Opens the place of a namespace.
-pub fn open_place(place: &Place) -> Result<OwnedFd> {
-    match place {
-        Place::Path(path) => rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+/// Opens the place of a namespace. A process is known by the descriptor that the runtime has of it: in another PID namespace its number
+/// means nothing.
+pub fn open_place(place: &Place, container: Option<&OwnedFd>) -> Result<OwnedFd> {
+    match (place, container) {
+        (Place::Path(path), _) => rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .context(|| format!("open namespace {path}")),
-        Place::Process(process) => {
-            process.pidfd().ok_or_else(|| Error::State(format!("process {} has ended", process.pid)))
-        }
+        (Place::Process(_), Some(fd)) => fd.try_clone().context(|| "dup of a pidfd"),
+        (Place::Process(process), None) => Err(Error::State(format!("process {} has ended", process.pid))),
     }
 }
 
 /// Enters namespaces.
-pub fn join(list: &[Join]) -> Result<()> {
+pub fn join(list: &[Join], container: Option<&OwnedFd>) -> Result<()> {
     // Opened first, all of them: their paths belong to the mount namespace that may be left below.
-    let fds = list.iter().map(|join| open_place(&join.place)).collect::<Result<Vec<_>>>()?;
+    let fds = list.iter().map(|join| open_place(&join.place, container)).collect::<Result<Vec<_>>>()?;
     for (join, fd) in list.iter().zip(&fds) {
         namespace::setns(fd.as_fd(), join.flags).context(|| format!("setns {:?}", join.place))?;
     }

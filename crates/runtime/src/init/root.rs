@@ -2,7 +2,6 @@
 
 use super::{Init, tree};
 use crate::error::{Context, Error, Result};
-use crate::step::{Action, Step};
 use carboy_sys::mount::{Change, attr, mount_setattr, propagation};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -22,11 +21,18 @@ pub fn isolate(flag: u64) -> Result<()> {
 
 impl Init<'_> {
     /// Binds the root file system over itself, as pivot_root wants a mount, and keeps its descriptor for all that follows.
-    pub fn open_root(&mut self, path: &str, step: &Step) -> Result<()> {
-        debug_assert!(matches!(step.action, Action::Root(_)));
+    pub fn open_root(&mut self, path: &str, shared: bool) -> Result<()> {
         let root = super::mounts::detach(CWD, path, true).context(|| format!("open_tree {path}"))?;
         if !tree::is_directory(root.as_fd()).context(|| format!("fstat {path}"))? {
             return Err(Errno::NOTDIR).context(|| format!("root file system {path}"));
+        }
+        if shared {
+            // What is mounted in the root file system must not appear on the host, and pivot_root wants a private parent.
+            make_parent_private(path)?;
+            mount_setattr(root.as_fd(), c"", true, propagate(propagation::PRIVATE), None)
+                .context(|| format!("mount_setattr {path}"))?;
+            let old = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| "open /")?;
+            self.shared_root = Some(old);
         }
         let target =
             rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| format!("open {path}"))?;
@@ -43,6 +49,11 @@ impl Init<'_> {
             rustix::process::chroot(c".").context(|| "chroot")?;
         } else {
             rustix::process::pivot_root(c".", c".").context(|| "pivot_root")?;
+            if let Some(old) = self.shared_root.take() {
+                // Or the host's mounts would go with them.
+                mount_setattr(old.as_fd(), c"", true, propagate(propagation::SLAVE), None)
+                    .context(|| "mount_setattr of the old root")?;
+            }
             unmount(c".", UnmountFlags::DETACH).context(|| "umount2 of the old root")?;
         }
         rustix::process::chdir(c"/").context(|| "chdir /")
@@ -102,7 +113,7 @@ impl Init<'_> {
 }
 
 /// Makes the mount that holds `path` private: the root file system's parent, before pivot_root, where the rest stays shared.
-pub fn make_parent_private(path: &str) -> Result<()> {
+fn make_parent_private(path: &str) -> Result<()> {
     for ancestor in Path::new(path).ancestors() {
         let name = CString::new(ancestor.as_os_str().as_encoded_bytes()).unwrap_or_default();
         match mount_setattr(CWD, &name, false, propagate(propagation::PRIVATE), None) {

@@ -9,7 +9,7 @@ use carboy_sys::clone::{Clone, clone3, flag};
 use carboy_sys::process;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl Runner<'_> {
     /// Makes the process. In it, this does not return.
@@ -19,6 +19,7 @@ impl Runner<'_> {
             channel,
             console_socket: self.launch.console_socket.take(),
             start_socket: self.launch.start_socket.take(),
+            container: self.launch.container.take(),
             joiner: self.joiner.take(),
             state: self.launch.state.clone(),
             own_dev: self.launch.plan.steps.iter().any(|step| matches!(step.action, crate::step::Action::Devices(_))),
@@ -37,10 +38,16 @@ impl Runner<'_> {
         }
     }
 
+    fn be_init(&mut self, inheritance: &Inheritance) -> ! {
+        self.channel = None;
+        init::run(&self.launch.plan.steps, inheritance)
+    }
+
     fn born_directly(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
-        let home = birth.pid_namespace.as_ref().map(enter_pid_namespace).transpose()?;
+        let home = birth.pid_namespace.as_ref();
+        let home = home.map(|place| enter_pid_namespace(place, inheritance.container.as_ref())).transpose()?;
         match clone3(birth.create, None).context(|| "clone3")? {
-            Clone::Child => init::run(&self.launch.plan.steps, &inheritance),
+            Clone::Child => self.be_init(&inheritance),
             Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
         }
         if let Some(home) = home {
@@ -53,9 +60,9 @@ impl Runner<'_> {
     /// An intermediate process joins the namespaces, the user namespace first, and makes init as a child of this process.
     fn born_through(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
         let Clone::Parent { pidfd, .. } = clone3(0, None).context(|| "clone3")? else {
-            let result = init::join(&birth.through).and_then(|()| {
+            let result = init::join(&birth.through, inheritance.container.as_ref()).and_then(|()| {
                 match clone3(birth.create | flag::PARENT, None).context(|| "clone3")? {
-                    Clone::Child => init::run(&self.launch.plan.steps, &inheritance),
+                    Clone::Child => self.be_init(&inheritance),
                     Clone::Parent { pid, .. } => inheritance.channel.born(pid),
                 }
             });
@@ -79,11 +86,11 @@ impl Runner<'_> {
 }
 
 /// Has the next child born in another PID namespace. Returns the own one.
-fn enter_pid_namespace(place: &Place) -> Result<std::os::fd::OwnedFd> {
+fn enter_pid_namespace(place: &Place, container: Option<&OwnedFd>) -> Result<OwnedFd> {
     let path = c"/proc/self/ns/pid";
     let home =
         rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open /proc/self/ns/pid")?;
-    let fd = init::open_place(place)?;
+    let fd = init::open_place(place, container)?;
     carboy_sys::namespace::setns(fd.as_fd(), flag::NEWPID).context(|| format!("setns {place:?}"))?;
     Ok(home)
 }

@@ -26,6 +26,8 @@ pub struct Launch<'a> {
     pub state: State,
     /// Where the terminal's master goes; otherwise the caller gets it.
     pub console_socket: Option<OwnedFd>,
+    /// A pidfd of the container's init, for `exec`.
+    pub container: Option<OwnedFd>,
     /// Where `start` will knock.
     pub start_socket: Option<OwnedFd>,
     /// Called with the PID once the process is ready and before it may go on: the moment to write the record.
@@ -37,8 +39,6 @@ pub struct Launch<'a> {
 /// A process that runs the program, or waits for `start`.
 #[derive(Debug)]
 pub struct Launched {
-    /// Its PID.
-    pub pid: i32,
     /// Its pidfd.
     pub pidfd: OwnedFd,
     /// The terminal's master, if the plan has a terminal and no socket took it.
@@ -50,10 +50,10 @@ pub struct Launched {
 /// The runtime's side while a plan is under way.
 struct Runner<'a> {
     launch: Launch<'a>,
-    channel: Channel,
+    /// The outer end; init, a copy of this process, closes its copy, or neither side would notice the other's end.
+    channel: Option<Channel>,
     child: Option<(i32, OwnedFd)>,
     console: Option<OwnedFd>,
-    listener: Option<OwnedFd>,
     joiner: Option<carboy_cgroup::Joiner>,
     times: Vec<(u16, u64)>,
     executed: bool,
@@ -65,10 +65,9 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
     let plan = launch.plan;
     let mut runner = Runner {
         launch,
-        channel,
+        channel: Some(channel),
         child: None,
         console: None,
-        listener: None,
         joiner: None,
         times: Vec::new(),
         executed: false,
@@ -117,12 +116,16 @@ impl Runner<'_> {
         self.child.as_ref().map_or(0, |(pid, _)| *pid)
     }
 
+    fn channel(&self) -> Result<&Channel> {
+        self.channel.as_ref().ok_or_else(|| Error::Other("the channel is closed".into()))
+    }
+
     fn tell(&mut self, signal: Signal) -> Result<()> {
         if signal == Signal::Proceed {
             let pid = self.pid();
             (self.launch.record)(pid)?;
         }
-        self.channel.tell(signal)
+        self.channel()?.tell(signal)
     }
 
     /// Waits until init lets this side go on.
@@ -151,14 +154,36 @@ impl Runner<'_> {
     /// The next message that is for the plan; the others are kept here.
     fn next(&mut self) -> Result<Option<Message>> {
         loop {
-            match self.channel.receive()? {
+            match self.channel()?.receive()? {
                 Some(Message::Failed(text)) => return Err(Error::Init(text)),
                 Some(Message::Times(times)) => self.times.extend(times),
                 Some(Message::Console(fd)) => self.console = Some(fd),
-                Some(Message::Listener(fd)) => self.listener = Some(fd),
+                Some(Message::Listener(fd)) => self.hand_out_listener(fd)?,
                 other => return Ok(other),
             }
         }
+    }
+
+    /// Sends the descriptor of notifications where the configuration says, with what it belongs to (runtime-spec, "Container Process
+    /// State").
+    fn hand_out_listener(&self, listener: OwnedFd) -> Result<()> {
+        let target = self.launch.plan.steps.iter().find_map(|step| match &step.action {
+            Action::Seccomp(filter) => filter.listener.as_ref(),
+            _ => None,
+        });
+        let (path, metadata) = target.ok_or_else(|| Error::Other("no listener is configured".into()))?;
+        let state = State { pid: self.pid(), ..self.launch.state.clone() };
+        let message = serde_json::json!({
+            "ociVersion": state.oci_version,
+            "fds": ["seccompFd"],
+            "pid": self.pid(),
+            "metadata": metadata,
+            "state": state,
+        });
+        let socket = crate::commands::connect_to(std::path::Path::new(path))?;
+        let text = message.to_string();
+        crate::channel::send_with_fds(socket.as_fd(), text.as_bytes(), &[listener.as_fd()])
+            .context(|| format!("send the descriptor of notifications to {path}"))
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Launched> {
@@ -171,8 +196,8 @@ impl Runner<'_> {
             }
             PlanReport { steps }
         });
-        let (pid, pidfd) = self.child.take().ok_or_else(|| Error::Other("the plan has no process".into()))?;
-        Ok(Launched { pid, pidfd, console: self.console, report })
+        let (_, pidfd) = self.child.take().ok_or_else(|| Error::Other("the plan has no process".into()))?;
+        Ok(Launched { pidfd, console: self.console, report })
     }
 
     /// Ends the process. What it said last explains a failure better than what this side noticed.

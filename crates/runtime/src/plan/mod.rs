@@ -24,11 +24,11 @@ mod process;
 
 use crate::cgroups::{Placement, View};
 use crate::error::{Error, Result};
-use crate::step::{Action, Birth, Filter, IdMaps, Join, Moment, MountSource, Place, Program, Signal, Step};
+use crate::step::{Action, Birth, Filter, IdMaps, Join, Moment, MountSource, MountStep, Place, Program, Signal, Step};
 use carboy_oci::runtime::{Hooks, Linux, Process, Spec};
 use carboy_state::process::ProcessRef;
 use carboy_sys::clone::flag;
-use carboy_sys::mount::propagation;
+use carboy_sys::mount::{Change, attr, propagation};
 use carboy_wire::plan::Actor;
 use namespaces::{Namespaces, plan_namespaces};
 use std::borrow::Cow;
@@ -65,6 +65,8 @@ pub struct Request {
     pub no_new_keyring: bool,
     /// `--preserve-fds`, and those of socket activation.
     pub preserved: u32,
+    /// Of these, those of socket activation.
+    pub listen_fds: u32,
 }
 
 /// A plan.
@@ -82,6 +84,7 @@ pub struct Planner<'a> {
     steps: Vec<Step>,
     warnings: Vec<String>,
     setgroups_denied: bool,
+    readonly_dev: bool,
     late_filter: Option<Filter>,
     program: Program,
 }
@@ -112,6 +115,11 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     }
     planner.finish_root(spec, linux, root.readonly)?;
     planner.process(process, linux, request.preserved)?;
+    if request.listen_fds > 0 {
+        // sd_listen_fds(3): the program is PID 1, or at least not the process that was named before.
+        planner.program.env.push(format!("LISTEN_FDS={}", request.listen_fds));
+        planner.program.env.push("LISTEN_PID=1".into());
+    }
     planner.init("", Action::Tell(Signal::Created));
     planner.runtime("", Action::Tell(Signal::Proceed));
     if request.await_start {
@@ -170,6 +178,9 @@ pub fn plan_exec(
     }
     planner.init("linux.namespaces", Action::Join(container.joins()));
     planner.init("linux.cgroupsPath", Action::JoinCgroup);
+    if container.own & flag::NEWUSER != 0 {
+        planner.init("linux.uidMappings", Action::BecomeRoot);
+    }
     planner.init("", Action::Session);
     planner.init("", Action::CurrentRoot);
     if process.terminal {
@@ -227,6 +238,7 @@ impl<'a> Planner<'a> {
             steps: Vec::with_capacity(48),
             warnings: Vec::new(),
             setgroups_denied: false,
+            readonly_dev: false,
             late_filter: None,
             program: Program::default(),
         }
@@ -287,6 +299,9 @@ impl<'a> Planner<'a> {
         if !namespaces.join.is_empty() {
             self.init("linux.namespaces", Action::Join(namespaces.join.clone()));
         }
+        if namespaces.own & flag::NEWUSER != 0 {
+            self.init("linux.uidMappings", Action::BecomeRoot);
+        }
         self.init("", Action::Session);
         if namespaces.time {
             let lines = linux
@@ -313,10 +328,9 @@ impl<'a> Planner<'a> {
                 options::propagation_of(word).ok_or_else(reason)?.0
             }
         };
-        // A shared or unbindable parent would reach the host, or could not be pivoted into: it is set on the new root alone.
-        let outside = if flag == propagation::PRIVATE { flag } else { propagation::SLAVE };
-        self.init("linux.rootfsPropagation", Action::Isolate(outside));
-        self.init("root.path", Action::Root(rootfs));
+        let shared = flag == propagation::SHARED;
+        self.init("linux.rootfsPropagation", Action::Isolate(flag));
+        self.init("root.path", Action::Root { path: rootfs, shared });
         Ok(())
     }
 
@@ -334,7 +348,12 @@ impl<'a> Planner<'a> {
         }
         let mut entered = false;
         for (index, mount) in spec.mounts.iter().enumerate() {
-            let step = mounts::plan_mount(mount, index, &request.bundle, linux, view)?;
+            let mut step = mounts::plan_mount(mount, index, &request.bundle, linux, view)?;
+            if step.destination == "/dev" && matches!(step.source, MountSource::New { .. }) {
+                // Nodes are to be made in it first.
+                self.readonly_dev = step.attributes.set & attr::RDONLY != 0;
+                step.attributes.set &= !attr::RDONLY;
+            }
             if matches!(step.source, MountSource::Cgroup(_)) && !entered {
                 self.enter_cgroup_namespace(namespaces);
                 entered = true;
@@ -387,6 +406,11 @@ impl<'a> Planner<'a> {
         for (name, value) in &linux.sysctl {
             let path = sysctl_path(name, linux)?;
             self.init(format!("linux.sysctl.{name}"), Action::Sysctl(path, value.clone()));
+        }
+        if self.readonly_dev {
+            let attributes = Change { set: attr::RDONLY, ..Change::default() };
+            let destination = "/dev".to_owned();
+            self.init("mounts", Action::Mount(MountStep { destination, attributes, ..MountStep::default() }));
         }
         if readonly {
             self.init("root.readonly", Action::ReadonlyRoot);

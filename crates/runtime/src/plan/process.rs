@@ -86,7 +86,8 @@ impl Planner<'_> {
         let filter = linux.seccomp.as_ref().map(seccomp_filter).transpose()?.flatten();
         // Without no_new_privs only CAP_SYS_ADMIN may install a filter, so it precedes the loss of capabilities; with it, the
         // filter comes last, so that the profile need not permit what happens in between.
-        let (before, after) = if early { (filter, None) } else { (None, filter) };
+        let notifies = filter.as_ref().is_some_and(|filter| filter.listener.is_some());
+        let (before, mut after) = if early { (filter, None) } else { (None, filter) };
         if let Some(filter) = before {
             self.init("linux.seccomp", Action::Seccomp(filter));
         }
@@ -95,6 +96,10 @@ impl Planner<'_> {
         self.init("process.user", Action::Identity(identity));
         let path = process.env.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
         self.init("process.args", Action::Find(process.args[0].clone(), path.unwrap_or(DEFAULT_PATH).to_owned()));
+        if notifies && let Some(filter) = after.take() {
+            // The listener gets its descriptor from the runtime, which does not wait for `start`.
+            self.init("linux.seccomp", Action::Seccomp(filter));
+        }
         self.late_filter = after;
         self.program = Program { args: process.args.clone(), env: process.env.clone(), preserved };
         Ok(())

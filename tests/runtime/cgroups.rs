@@ -1,0 +1,63 @@
+//! Limits, read back from the kernel.
+
+use crate::common::{Bundle, cgroups_of};
+use serde_json::json;
+
+fn file(bundle: &Bundle, names: &[&str]) -> String {
+    let folders = cgroups_of(&bundle.name);
+    let found =
+        folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|path| path.exists());
+    std::fs::read_to_string(found.unwrap_or_else(|| panic!("none of {names:?} in {folders:?}")))
+        .unwrap()
+        .trim()
+        .to_owned()
+}
+
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn limits_are_written() {
+    let mut bundle = Bundle::script("sleep 100");
+    bundle.set(
+        "linux/resources",
+        json!({ "memory": { "limit": 64 << 20 }, "cpu": { "quota": 50000, "period": 100000 }, "pids": { "limit": 33 } }),
+    );
+    bundle.run_detached();
+    assert_eq!(file(&bundle, &["memory.max", "memory.limit_in_bytes"]), (64 << 20).to_string());
+    assert_eq!(file(&bundle, &["pids.max"]), "33");
+    let cpu = file(&bundle, &["cpu.max", "cpu.cfs_quota_us"]);
+    assert!(cpu.starts_with("50000"), "{cpu}");
+    let pid = bundle.state()["pid"].to_string();
+    assert_eq!(file(&bundle, &["cgroup.procs"]), pid);
+}
+
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn limits_hold() {
+    let mut bundle = Bundle::script("for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait");
+    bundle.set("linux/resources", json!({ "pids": { "limit": 5 } }));
+    let said = bundle.run();
+    assert!(said.err.contains("Resource temporarily unavailable") || said.err.contains("can't fork"), "{}", said.err);
+    let mut bundle = Bundle::script("dd if=/dev/zero of=/dev/shm/x bs=1M count=32; echo survived");
+    bundle.set("linux/resources", json!({ "memory": { "limit": 8 << 20, "swap": 8 << 20 } }));
+    let said = bundle.run();
+    assert!(said.err.contains("Killed") || said.code == 137, "{} {} {}", said.code, said.out, said.err);
+}
+
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn a_small_container_fits_into_little_memory() {
+    let mut bundle = Bundle::new();
+    bundle.set("linux/resources", json!({ "memory": { "limit": 512 << 10 } }));
+    bundle.run().good();
+}
+
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn device_rules_hold() {
+    let mut bundle = Bundle::script("head -c 1 /dev/zero | wc -c; head -c 1 /dev/kmsg2");
+    bundle.set("linux/devices", json!([{ "path": "/dev/kmsg2", "type": "c", "major": 1, "minor": 11 }]));
+    bundle.set("linux/resources", json!({ "devices": [{ "allow": false, "access": "rwm" }] }));
+    let said = bundle.run();
+    assert_eq!(said.out, "1\n");
+    assert!(said.err.contains("Operation not permitted"), "{}", said.err);
+}

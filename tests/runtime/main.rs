@@ -1,0 +1,17 @@
+//! The runtime as a program: real containers on the real kernel, from bundles around a static busybox.
+//!
+//! Needs root and /bin/busybox (busybox-static). Each test has a bundle, a state folder and cgroups of its own and takes them away
+//! again, whether it passes or not.
+
+mod attacks;
+mod cgroups;
+mod common;
+mod errors;
+mod exec;
+mod hooks;
+mod isolation;
+mod life;
+mod mounts;
+mod steps;
+mod terminal;
+mod users;

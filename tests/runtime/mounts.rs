@@ -1,0 +1,99 @@
+//! Mounts with their options.
+
+use crate::common::Bundle;
+use serde_json::json;
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn files_and_directories_are_bound() {
+    let mut bundle = Bundle::script(
+        "cat /data/f /made/for/file; touch /data/new && echo wrote; touch /ro/x; touch /rro/sub/x; cat /link/target/f",
+    );
+    let data = bundle.path().join("data");
+    std::fs::create_dir_all(data.join("sub")).unwrap();
+    std::fs::write(data.join("f"), "content\n").unwrap();
+    std::os::unix::fs::symlink("/elsewhere", bundle.rootfs().join("link")).unwrap();
+    let bind = |to: &str, from: &std::path::Path, options: &[&str]| json!({ "destination": to, "type": "bind", "source": from, "options": options });
+    bundle.add_mount(bind("/data", &data, &["rbind", "rprivate"]));
+    bundle.add_mount(bind("/made/for/file", &data.join("f"), &["bind", "ro"]));
+    bundle.add_mount(bind("/ro", &data, &["bind", "ro"]));
+    bundle.add_mount(bind("/rro", &data, &["rbind", "rro"]));
+    bundle.add_mount(bind("/link/target", &data, &["rbind"]));
+    let said = bundle.run();
+    assert_eq!(said.out, "content\ncontent\nwrote\ncontent\n");
+    assert_eq!(said.err.matches("Read-only file system").count(), 2, "{}", said.err);
+    assert!(bundle.rootfs().join("elsewhere/target").is_dir(), "the link was followed inside the root");
+    assert!(data.join("new").exists());
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn a_tmpfs_may_begin_with_what_it_covers() {
+    let mut bundle = Bundle::script(
+        "cat /etc/inner/f; readlink /etc/l; stat -c %a:%u /etc/inner/f; echo new > /etc/inner/f; touch /etc2/x",
+    );
+    std::fs::create_dir(bundle.rootfs().join("etc/inner")).unwrap();
+    std::fs::write(bundle.rootfs().join("etc/inner/f"), "old\n").unwrap();
+    std::os::unix::fs::symlink("nowhere", bundle.rootfs().join("etc/l")).unwrap();
+    bundle.add_mount(
+        json!({ "destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1m"] }),
+    );
+    bundle.add_mount(json!({ "destination": "/etc2", "type": "tmpfs", "source": "tmpfs", "options": ["ro"] }));
+    let said = bundle.run();
+    assert_eq!(said.out, "old\nnowhere\n644:0\n");
+    assert!(said.err.contains("Read-only file system"));
+    assert_eq!(std::fs::read_to_string(bundle.rootfs().join("etc/inner/f")).unwrap(), "old\n");
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn nothing_of_it_reaches_the_host() {
+    for propagation in ["private", "rslave", "rshared", "shared"] {
+        let mut bundle = Bundle::script(
+            "mount -t tmpfs x /tmp; cat /proc/self/mountinfo | wc -l > /count; cat /proc/self/mountinfo",
+        );
+        bundle.set("process/capabilities/effective", json!(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]));
+        bundle.set("process/capabilities/permitted", json!(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]));
+        bundle.set("process/capabilities/bounding", json!(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]));
+        bundle.set("linux/rootfsPropagation", json!(propagation));
+        let table = bundle.run().good();
+        assert!(table.contains(" /tmp "), "{table}");
+        let points =
+            |table: &str| table.lines().filter_map(|l| l.split(' ').nth(4).map(str::to_owned)).collect::<Vec<_>>();
+        let own = bundle.path().to_str().unwrap();
+        assert!(!points(&table).iter().any(|point| point.contains(own)), "{propagation}: {table}");
+        let mine = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!points(&mine).iter().any(|point| point.contains(own)), "{propagation}: {mine}");
+        assert!(mine.contains(" /proc "), "{propagation}: the host lost its mounts");
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn the_cgroups_are_mounted_read_only() {
+    let bundle = Bundle::script("ls /sys/fs/cgroup; mkdir /sys/fs/cgroup/*/x /sys/fs/cgroup/x");
+    let said = bundle.run();
+    assert!(said.out.contains("memory"), "{}", said.out);
+    assert!(said.err.contains("Read-only file system") && !said.err.contains("File exists"), "{}", said.err);
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn no_pivot_also_runs() {
+    let bundle = Bundle::script("ls / | wc -l; cat /proc/1/cmdline | head -c 2");
+    let said = bundle.call(&["run", "--no-pivot", &bundle.name]);
+    assert!(said.good().ends_with("sh"));
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn an_idmapped_mount_shifts_owners() {
+    let mut bundle = Bundle::script("stat -c %u:%g /mapped/f");
+    let data = bundle.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("f"), "").unwrap();
+    let map = json!([{ "containerID": 0, "hostID": 4000, "size": 1000 }]);
+    bundle.add_mount(json!({ "destination": "/mapped", "type": "bind", "source": data, "options": ["bind"],
+        "uidMappings": map, "gidMappings": map }));
+    assert_eq!(bundle.run().good(), "4000:4000\n");
+}
