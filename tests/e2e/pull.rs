@@ -21,10 +21,11 @@ fn programs_of_a_pulled_debian() {
     assert_eq!(env.carboy(["run", "--rm", &image, "bash", "-c", pipeline]).ok(), "3\n1\n");
     let python = "import hashlib, os, platform, sqlite3; print(platform.libc_ver()[0], os.getpid(), hashlib.sha256(b'x').hexdigest()[:8])";
     assert_eq!(env.carboy(["run", "--rm", &image, "python3", "-c", python]).ok(), "glibc 1 2d711642\n");
-    // Many small writes, renames and deletes in the writable layer, over files of the lower ones.
+    // Many small writes, renames and deletes in the writable layer, over files of the lower ones. A hard link of a lower layer is a file of
+    // its own once written to, as overlayfs has it everywhere.
     let work = "set -e; cp -a /usr/lib/python3 /srv/p; rm -r /usr/lib/python3; mv /srv/p /usr/lib/python3; rm /srv/up; echo y >>/srv/one
         cat /srv/one /srv/two; python3 -c 'import json; print(json.dumps({\"a\": 1}))'; apt-get --version | head -1 | cut -d' ' -f1";
-    assert_eq!(env.carboy(["run", "--rm", &image, "bash", "-c", work]).ok(), "linked\ny\nlinked\ny\n{\"a\": 1}\napt\n");
+    assert_eq!(env.carboy(["run", "--rm", &image, "bash", "-c", work]).ok(), "linked\ny\nlinked\n{\"a\": 1}\napt\n");
     let config = env
         .carboy([
             "run",
@@ -131,10 +132,7 @@ fn a_registry_with_a_password() {
     let reference = registry.push("busybox", "private/busybox:1", &[]);
     let env = Env::new();
     let refused = env.carboy(["pull", &reference]).fails(1);
-    assert!(
-        refused.contains(&reference) && (refused.contains("401") || refused.to_lowercase().contains("unauthorized")),
-        "{refused}"
-    );
+    assert!(refused.contains("/private/busybox") && refused.contains("unauthorized"), "{refused}");
     assert_eq!(env.files(), [""; 0]);
     // Where docker login puts it; base64 of tester:carboy-secret.
     let config = env.dir().join("h/.docker");
@@ -163,7 +161,7 @@ fn a_registry_with_tokens() {
     assert!(tokens.given() > given, "pulled without a token");
     env.carboy(["rmi", &open]).ok();
     let refused = env.carboy(["pull", &closed]).fails(1);
-    assert!(refused.contains(&closed), "{refused}");
+    assert!(refused.contains("/private/busybox") && refused.contains("denied"), "{refused}");
     assert_eq!(env.files(), [""; 0]);
     env.carboy(["pull", "--creds", &format!("{USER}:{PASSWORD}"), &closed]).ok();
     assert_eq!(env.carboy(["run", "--rm", &closed, "echo", "let in"]).ok(), "let in\n");

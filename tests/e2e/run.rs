@@ -15,7 +15,9 @@ fn status(env: &Env, flags: &[&str], field: &str) -> String {
 fn exit_codes_are_the_programs_own() {
     let env = Env::new();
     env.load_busybox();
-    for (program, code) in [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("sh -c 'kill -9 $$'; exit $?", 137)] {
+    for (program, code) in
+        [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("(kill -9 $(sh -c 'echo $PPID')) 2>/dev/null; exit $?", 137)]
+    {
         let out = env.carboy(["run", "--rm", "busybox", "sh", "-c", program]).output();
         assert_eq!((out.code, out.error().as_str()), (code, ""), "{out}");
     }
@@ -29,7 +31,7 @@ fn a_program_that_cannot_run_is_126_or_127_and_says_why() {
     let missing = env.carboy(["run", "--rm", "busybox", "no-such-program"]).fails(127);
     assert!(missing.contains("no-such-program"), "{missing}");
     let missing = env.carboy(["run", "--rm", "busybox", "/no/such/program"]).fails(127);
-    assert!(missing.contains("/no/such/program") && missing.contains("No such file"), "{missing}");
+    assert!(missing.contains("/no/such/program") && missing.to_lowercase().contains("no such file"), "{missing}");
     let plain = env.carboy(["run", "--rm", "busybox", "/etc/passwd"]).fails(126);
     assert!(plain.contains("/etc/passwd") && plain.contains("ermission denied"), "{plain}");
     let folder = env.carboy(["run", "--rm", "busybox", "/etc"]).fails(126);
@@ -225,7 +227,7 @@ fn explain_prints_and_does_nothing() {
     for expected in ["/proc", "pivot_root", "seccomp", "67108864", "exec"] {
         assert!(text.contains(expected), "no {expected:?} in\n{text}");
     }
-    let json = env.carboy(["explain", "--json", "run", "--rm", "busybox", "true"]).ok();
+    let json = env.carboy(["explain", "run", "--json", "--rm", "busybox", "true"]).ok();
     let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
     let steps = plan["steps"].as_array().unwrap();
     assert!(steps.len() > 20, "{json}");
@@ -247,7 +249,7 @@ fn trace_times_the_steps_of_explain() {
         let plan: serde_json::Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
         plan["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect()
     };
-    let explained = names(&env.carboy(["explain", "--json", "run", "--rm", "--name", "x", "busybox", "true"]).ok());
+    let explained = names(&env.carboy(["explain", "run", "--json", "--rm", "--name", "x", "busybox", "true"]).ok());
     let out = env.carboy(["run", "--trace", "--json", "--rm", "--name", "x", "busybox", "true"]).output();
     assert_eq!(out.code, 0, "{out}");
     let traced = names(&out.error());

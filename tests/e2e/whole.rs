@@ -33,17 +33,17 @@ fn every_end(env: &Env) {
     env.carboy(["run", "--rm", "busybox", "no-such-program"]).output();
     env.carboy(["run", "--rm", "--network", "host", "--privileged", "busybox", "true"]).ok();
     env.carboy(["run", "--rm", "-m", "1k", "busybox", "true"]).output();
-    env.carboy(["run", "-d", "--name", "a", "busybox", "sleep", "1000"]).ok();
-    env.carboy(["run", "-d", "--rm", "--name", "b", "busybox", "sleep", "1000"]).ok();
-    env.carboy(["exec", "a", "true"]).ok();
-    env.carboy(["stop", "-t", "0", "a"]).ok();
-    env.carboy(["kill", "b"]).ok();
+    env.carboy(["run", "-d", "--name", "aa", "busybox", "sleep", "1000"]).ok();
+    env.carboy(["run", "-d", "--rm", "--name", "bb", "busybox", "sleep", "1000"]).ok();
+    env.carboy(["exec", "aa", "true"]).ok();
+    env.carboy(["stop", "-t", "0", "aa"]).ok();
+    env.carboy(["kill", "bb"]).ok();
     // A container whose monitor is killed without warning.
-    env.carboy(["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    env.carboy(["run", "-d", "--name", "cc", "busybox", "sleep", "1000"]).ok();
     let id = env.carboy(["ps", "-q", "--no-trunc"]).ok().trim().to_owned();
     let monitor = std::fs::read_to_string(env.runroot().join("containers").join(&id).join("monitor.pid")).unwrap();
     Call::new("kill").args(["-9", monitor.trim()]).ok();
-    env.carboy(["rm", "-f", "c"]).ok();
+    env.carboy(["rm", "-f", "cc"]).ok();
     for id in env.carboy(["ps", "-aq"]).ok().lines() {
         env.carboy(["rm", "-f", id]).ok();
     }

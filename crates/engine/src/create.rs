@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// Removes the folder of a creation that was cut short, unless it is just being made.
+    /// Removes the folder of a creation that was cut short, and the name that it had claimed, unless it is just being made.
     pub(crate) fn discard_unrecorded(&self, id: &str) {
         let folder = self.folders.container(id);
         // Between mkdir and the lock a creation holds nothing: what is young is left alone.
@@ -164,6 +164,11 @@ impl Engine {
         if let Ok(Some(_lock)) = Lock::attempt(&folder.join(LOCK), LockMode::Exclusive)
             && !folder.join(crate::record::RECORD).exists()
         {
+            for link in std::fs::read_dir(self.folders.names()).into_iter().flatten().flatten() {
+                if std::fs::read_link(link.path()).is_ok_and(|target| target.ends_with(id)) {
+                    let _ = std::fs::remove_file(link.path());
+                }
+            }
             let _ = self.remove_tree(&folder);
         }
     }

@@ -15,7 +15,7 @@ pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Outcome {
         Some(path) => {
             // Said here with the path, before the archive's format is looked at.
             std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;
-            images.load(LoadSource::Path(path), &quiet).map_err(Failure::from)?
+            images.load(LoadSource::Path(path), &quiet).with_context(|| format!("load {}", path.display()))?
         }
         None => images.load(LoadSource::Stream(&mut std::io::stdin().lock()), &quiet).map_err(Failure::from)?,
     };

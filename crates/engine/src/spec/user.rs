@@ -84,6 +84,8 @@ pub(crate) fn resolve_user(text: &str, group_add: &[String], databases: &Databas
     for group in group_add {
         additional.push(group_id(group, databases)?);
     }
+    // The primary group too, or a program could drop it and so pass what a group is denied (CVE-2022-36109).
+    additional.push(gid);
     additional.sort_unstable();
     additional.dedup();
     let home = if home.is_empty() { "/" } else { home };
@@ -124,13 +126,13 @@ mod tests {
                 .map(|u| (u.uid, u.gid, u.additional, u.home))
                 .map_err(|e| e.to_string())
         };
-        assert_eq!(user("").unwrap(), (0, 0, vec![], "/root".into()));
-        assert_eq!(user("web").unwrap(), (33, 34, vec![4, 99], "/var/www".into()));
-        assert_eq!(user("33").unwrap(), (33, 34, vec![4, 99], "/var/www".into()));
-        assert_eq!(user("web:adm").unwrap(), (33, 4, vec![], "/var/www".into()));
+        assert_eq!(user("").unwrap(), (0, 0, vec![0], "/root".into()));
+        assert_eq!(user("web").unwrap(), (33, 34, vec![4, 34, 99], "/var/www".into()));
+        assert_eq!(user("33").unwrap(), (33, 34, vec![4, 34, 99], "/var/www".into()));
+        assert_eq!(user("web:adm").unwrap(), (33, 4, vec![4], "/var/www".into()));
         assert_eq!(user("web:").unwrap().1, 34);
-        assert_eq!(user("1000").unwrap(), (1000, 0, vec![], "/".into()));
-        assert_eq!(user("1000:1000").unwrap(), (1000, 1000, vec![], "/".into()));
+        assert_eq!(user("1000").unwrap(), (1000, 0, vec![0], "/".into()));
+        assert_eq!(user("1000:1000").unwrap(), (1000, 1000, vec![1000], "/".into()));
         assert_eq!(user(":adm").unwrap().1, 4);
         assert_eq!(user("nobody").unwrap_err(), "unable to find user nobody: no matching entries in passwd file");
         assert_eq!(user("web:none").unwrap_err(), "unable to find group none: no matching entries in group file");
@@ -140,6 +142,6 @@ mod tests {
     #[test]
     fn added_groups_are_resolved_too() {
         let user = resolve_user("1000", &["adm".into(), "50".into()], &databases()).unwrap();
-        assert_eq!(user.additional, [4, 50]);
+        assert_eq!(user.additional, [0, 4, 50]);
     }
 }
