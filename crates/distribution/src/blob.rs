@@ -84,6 +84,17 @@ impl Read for BlobReader<'_> {
             if self.offset == self.size {
                 return Ok(self.finish());
             }
+            if self.body.is_none() {
+                match self.open() {
+                    Ok(source) => self.body = Some(source),
+                    Err(error) => {
+                        // What may pass was tried again already; but a registry that was there a moment ago may just be restarting.
+                        let may_pass = self.offset > 0 && matches!(error, Error::Unreachable { .. });
+                        self.recover(error, may_pass).map_err(io::Error::other)?;
+                        continue;
+                    }
+                }
+            }
             let left = usize::try_from(self.size - self.offset).unwrap_or(usize::MAX);
             let length = left.min(buffer.len());
             match self.try_read(&mut buffer[..length]) {
@@ -93,7 +104,10 @@ impl Read for BlobReader<'_> {
                     self.offset += count as u64;
                     return Ok(count);
                 }
-                Err(error) => self.recover(error).map_err(io::Error::other)?,
+                Err(error) => {
+                    let may_pass = error.is_transient();
+                    self.recover(error, may_pass).map_err(io::Error::other)?;
+                }
             }
         }
     }
@@ -105,11 +119,9 @@ impl BlobReader<'_> {
         self.size
     }
 
+    /// Reads from the open connection, which is given up if that fails.
     fn try_read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let mut source = match self.body.take() {
-            Some(source) => source,
-            None => self.open()?,
-        };
+        let Some(mut source) = self.body.take() else { return Ok(0) };
         let transport = self.repository.transport();
         let count =
             source.reader.read(buffer).map_err(|error| transport.failure(&source.uri, ureq::Error::from(error)))?;
@@ -123,11 +135,10 @@ impl BlobReader<'_> {
     }
 
     /// Waits and lets the next read connect again, or gives up.
-    fn recover(&mut self, error: Error) -> Result<()> {
-        self.body = None;
+    fn recover(&mut self, error: Error, may_pass: bool) -> Result<()> {
         self.failures += 1;
         let limits = self.repository.limits();
-        if !error.is_transient() || self.failures >= limits.tries {
+        if !may_pass || self.failures >= limits.tries {
             return Err(error);
         }
         pause(self.repository.transport(), backoff(limits, self.failures))

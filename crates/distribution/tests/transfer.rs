@@ -163,6 +163,38 @@ fn a_cut_download_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_registry_that_restarts_is_waited_for() {
+    let all = content(300_000);
+    let served = all.clone();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let seen = std::sync::Mutex::new(Vec::new());
+        let cut = |_: &Request| {
+            let sent = served[..100_000].to_vec();
+            Reply::Cut { status: 200, headers: Vec::new(), length: served.len(), sent }
+        };
+        // The first connection asks for TLS, the second is cut; then nobody listens for a while.
+        for _ in 0..2 {
+            serve(&listener.accept().unwrap().0, &seen, &cut);
+        }
+        drop(listener);
+        std::thread::sleep(Duration::from_millis(150));
+        let rest = |request: &Request| {
+            let start = start_of_range(request);
+            with(206, &[("Content-Range", &format!("bytes {start}-299999/300000"))], served[start..].to_vec())
+        };
+        for stream in std::net::TcpListener::bind(address).unwrap().incoming().flatten() {
+            serve(&stream, &seen, &rest);
+        }
+    });
+    let limits = carboy_distribution::Limits { backoff: Duration::from_millis(100), ..Default::default() };
+    let client = Client::new(Settings { limits, ..Settings::default() });
+    let repository = client.repository(&carboy_oci::Reference::parse(&format!("{address}/x")).unwrap());
+    assert_eq!(read(&repository, &all).unwrap(), all);
+}
+
+#[test]
 fn a_server_without_ranges_is_read_again() {
     let all = content(200_000);
     let (served, calls) = (all.clone(), AtomicUsize::new(0));

@@ -99,7 +99,8 @@ impl Server {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &Script) {
+/// Answers the requests of one connection.
+pub fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &(dyn Fn(&Request) -> Reply + Send + Sync)) {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader) {
         seen.lock().unwrap().push(request.clone());
