@@ -51,6 +51,13 @@ pub(crate) fn format_ns(at_ns: u64) -> String {
     Timestamp::from_nanosecond(at_ns.into()).map(format_moment).unwrap_or_default()
 }
 
+/// A moment as Docker's listings write it in `{{.CreatedAt}}`, in UTC: `2026-01-02 03:04:05 +0000 UTC`.
+pub(crate) fn listing_time(at_ns: u64) -> String {
+    let text = format_ns(at_ns);
+    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+    format!("{date} {} +0000 UTC", time.get(..8).unwrap_or(time))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +66,7 @@ mod tests {
     fn moments() {
         assert_eq!(parse_moment("2026-01-02T03:04:05Z").unwrap(), "2026-01-02T03:04:05.000000000Z");
         assert_eq!(parse_moment("1").unwrap(), "1970-01-01T00:00:01.000000000Z");
+        assert_eq!(listing_time(1_000_000_001), "1970-01-01 00:00:01 +0000 UTC");
         assert_eq!(parse_duration("1h30m"), Some(5400.0));
         assert!(parse_moment("10m").unwrap() < format_moment(Timestamp::now()));
         for bad in ["", "x", "5y", "m"] {

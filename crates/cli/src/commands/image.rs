@@ -5,6 +5,7 @@ use super::pull::within_user_namespace;
 use crate::args::{Global, ImagesArgs, LoadArgs, RmiArgs};
 use crate::failure::{Failure, Outcome, usage};
 use crate::format::{Listing, Row};
+use crate::logtime::listing_time;
 use crate::units::age_of;
 use crate::{output, settings};
 use carboy_format::units::{human_size, image_size};
@@ -106,7 +107,7 @@ fn rows_of(image: &Image, only: Option<&str>, whole: bool) -> Result<Vec<Row>, F
             "Tag": tag,
             "ID": if whole { image.id.to_string() } else { image.id.short().to_owned() },
             "CreatedSince": match created_ns(image) { 0 => "N/A".to_owned(), ns => format!("{} ago", age_of(ns)) },
-            "CreatedAt": image.created.clone().unwrap_or_default(),
+            "CreatedAt": match created_ns(image) { 0 => "N/A".to_owned(), ns => listing_time(ns) },
             "Size": image_size(image.size),
             "VirtualSize": human_size(image.size),
         });

@@ -3,7 +3,7 @@
 use crate::args::{Global, PsArgs};
 use crate::failure::{Failure, Outcome, usage};
 use crate::format::{Listing, Row};
-use crate::logtime::format_ns;
+use crate::logtime::listing_time;
 use crate::units::age_of;
 use crate::{output, settings};
 use carboy_engine::{Container, Status};
@@ -73,7 +73,7 @@ fn row(container: &Container, whole: bool) -> Row {
         "ID": id(container, whole),
         "Image": image,
         "Command": units::command(&command, whole),
-        "CreatedAt": format_ns(record.created_ns),
+        "CreatedAt": listing_time(record.created_ns),
         "RunningFor": format!("{} ago", age_of(record.created_ns)),
         "State": container.status.as_str(),
         "Status": status_text(container),
