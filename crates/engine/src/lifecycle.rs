@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::helper::run_helper;
 use crate::id;
 use crate::record::{Container, RECORD, Status};
-use crate::signal::to_signal;
 use carboy_state::file::{Durability, write_json};
 use carboy_state::lock::{Lock, LockMode};
 use carboy_state::process::ProcessRef;
@@ -16,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -101,15 +100,15 @@ impl Engine {
             Error::Conflict(format!("Cannot kill container: {text}: Container {} is not running", container.record.id))
         };
         let started = running(&container).ok_or_else(not_running)?;
-        match to_signal(signal) {
-            Ok(signal) if container.record.runtime.ours => {
-                let sent = program(started).signal(signal).map_err(Error::at("signal", Path::new(text)))?;
-                if !sent {
-                    return Err(not_running());
-                }
+        if container.record.runtime.ours {
+            let pidfd = program(started).pidfd().ok_or_else(not_running)?;
+            match carboy_sys::signal::pidfd_kill(pidfd.as_fd(), signal) {
+                Err(rustix::io::Errno::SRCH) => return Err(not_running()),
+                result => result.map_err(Error::errno("signal", Path::new(text)))?,
             }
-            // Another runtime's container may be more than a process; and real-time signals have no name.
-            _ => run_helper(&self.runtime_words(&container, &["kill", &container.record.id, &signal.to_string()])?)?,
+        } else {
+            // Another runtime's container may be more than a process.
+            run_helper(&self.runtime_words(&container, &["kill", &container.record.id, &signal.to_string()])?)?;
         }
         if signal == 9 {
             wait_for_monitor(started, Some(Duration::from_secs(10)));

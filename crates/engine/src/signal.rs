@@ -1,7 +1,6 @@
 //! Signal names and numbers.
 
 use crate::error::{Error, Result};
-use rustix::process::Signal;
 
 const NAMES: [(&str, i32); 33] = [
     ("HUP", 1),
@@ -63,12 +62,6 @@ pub fn parse_signal(text: &str) -> Result<i32> {
         _ => None,
     };
     number.ok_or_else(invalid)
-}
-
-/// The kernel's type for a number from [`parse_signal`].
-pub(crate) fn to_signal(number: i32) -> Result<Signal> {
-    Signal::from_named_raw(number)
-        .ok_or_else(|| Error::Invalid(format!("Invalid signal: {number}: real-time signals need the runtime")))
 }
 
 #[cfg(test)]

@@ -77,8 +77,7 @@ pub(crate) enum Command {
     /// Remove images
     Rmi(RmiArgs),
     /// Show what a command would do to the kernel, without doing it
-    #[command(subcommand)]
-    Explain(ExplainCommand),
+    Explain(ExplainArgs),
     /// Print versions
     Version(FormatArgs),
     /// Print where things are and what this machine offers
@@ -102,6 +101,16 @@ impl Command {
             _ => 1,
         }
     }
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: ExplainCommand,
 }
 
 /// `explain …`.

@@ -8,12 +8,12 @@ use carboy_engine::{Engine, StartOptions};
 use carboy_wire::plan::{Actor, PlanReport, StepReport};
 use std::io::{self, Write};
 
-pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
+pub(super) fn run(global: &Global, args: &RunArgs, as_json: bool) -> Outcome {
     let request = args.request()?;
     let engine = Engine::dry(settings::config(global)?)?;
     let options = StartOptions { attach: !args.is_detached(), trace: false, terminal_size: terminal::size() };
     let plan = engine.explain(&request, options)?;
-    let text = if args.json { json(&plan)? } else { pretty(&plan) };
+    let text = if as_json || args.json { json(&plan)? } else { pretty(&plan) };
     output::print(&text)?;
     Ok(0)
 }

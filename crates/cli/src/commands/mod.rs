@@ -39,7 +39,10 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         Command::Load(args) => image::load(global, &args),
         Command::Images(args) => image::images(global, &args),
         Command::Rmi(args) => image::rmi(global, &args),
-        Command::Explain(ExplainCommand::Run(args)) => explain::run(global, &args),
+        Command::Explain(explain) => {
+            let ExplainCommand::Run(args) = explain.command;
+            explain::run(global, &args, explain.json)
+        }
         Command::Version(args) => info::version(&args),
         Command::Info(args) => info::info(global, &args),
         Command::Container(command) => container(global, command),

@@ -47,7 +47,7 @@ fn the_default_is_dockers() {
     let text = serde_json::to_value(&spec).unwrap();
     assert_eq!(text["process"]["args"], serde_json::json!(["sh"]));
     assert_eq!(text["process"]["cwd"], "/");
-    assert_eq!(text["process"]["user"], serde_json::json!({"uid": 0, "gid": 0}));
+    assert_eq!(text["process"]["user"], serde_json::json!({"uid": 0, "gid": 0, "additionalGids": [0]}));
     assert_eq!(
         text["process"]["env"],
         serde_json::json!([
