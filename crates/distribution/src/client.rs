@@ -31,7 +31,7 @@ pub struct Limits {
     pub answer: Duration,
     /// For the next byte of a body: a download is never too slow, only ever stalled.
     pub stall: Duration,
-    /// Tries of one request, and reconnections in a row without a byte of progress.
+    /// Tries of one request (two if it is time that runs out), and reconnections in a row without a byte of progress.
     pub tries: u32,
     /// Wait before the second try; doubled for each further one.
     pub backoff: Duration,
@@ -43,7 +43,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connect: Duration::from_secs(15),
-            answer: Duration::from_secs(60),
+            answer: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             tries: 5,
             backoff: Duration::from_millis(300),

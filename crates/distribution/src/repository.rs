@@ -181,7 +181,9 @@ pub(crate) fn retried(
             Err(error) if error.is_transient() => None,
             _ => return result,
         };
-        if tried >= limits.tries || asked.is_some_and(|wait| wait > limits.longest_wait) {
+        // A server that takes connections and says nothing has had its time already.
+        let tries = if matches!(result, Err(Error::Timeout { .. })) { limits.tries.min(2) } else { limits.tries };
+        if tried >= tries || asked.is_some_and(|wait| wait > limits.longest_wait) {
             return result;
         }
         if let Ok(response) = result {

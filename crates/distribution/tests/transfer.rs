@@ -279,6 +279,29 @@ fn overload_that_lasts_is_told() {
 }
 
 #[test]
+fn a_server_that_says_nothing_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let held: Vec<_> = listener.incoming().collect();
+        drop(held);
+    });
+    let limits = carboy_distribution::Limits {
+        connect: Duration::from_millis(200),
+        answer: Duration::from_millis(300),
+        stall: Duration::from_millis(300),
+        backoff: Duration::from_millis(2),
+        ..Default::default()
+    };
+    let begun = Instant::now();
+    let client = Client::new(Settings { limits, ..Settings::default() });
+    let reference = carboy_oci::Reference::parse(&format!("{address}/x")).unwrap();
+    let error = client.repository(&reference).manifest(&latest()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{address} does not answer")), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "it is not tried for ever");
+}
+
+#[test]
 fn cancel_ends_a_stalled_read_at_once() {
     let server = Server::start(|_| Reply::Stall { length: 1000, sent: vec![0; 10], pause: Duration::from_secs(60) });
     let limits = carboy_distribution::Limits { stall: Duration::from_secs(60), ..Default::default() };
