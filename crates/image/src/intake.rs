@@ -109,6 +109,7 @@ impl Intake<'_> {
                 )));
             }
         }
+        self.images.adopt_parents(&parsed_config.rootfs.diff_ids)?;
         let store = &self.images.store;
         let descriptor = Descriptor {
             media_type: media_type.to_owned(),

@@ -19,6 +19,7 @@ mod image;
 mod images;
 mod intake;
 mod layer;
+mod parents;
 mod prepare;
 pub mod pull;
 mod remove;

@@ -4,6 +4,8 @@
 //! the folder is there, so removing the folder is all that "forgetting" a container takes.
 
 use crate::layer::{LayerRecord, RootDirectory};
+use crate::parents::parents_over;
+use crate::remove::chain_ids;
 use crate::snapshot::is_mounted;
 use crate::{Image, ImageError, Images};
 use carboy_oci::Digest;
@@ -68,13 +70,14 @@ impl Images {
 
     fn plan(&self, image: &Image, container_dir: &Path) -> Result<(RootMount, Vec<Step>), ImageError> {
         let layers = distinct_topmost(image.layers());
-        let mut steps = vec![Step::Record {
-            path: container_dir.join(LAYERS_FILE),
-            layers: layers.iter().rev().cloned().collect(),
-        }];
-        steps.extend(layers.iter().rev().map(|diff_id| Step::MountLayer { diff_id: diff_id.clone() }));
-        let mut lower: Vec<PathBuf> =
-            layers.iter().map(|diff_id| self.snapshotter.lower(&self.store, diff_id)).collect();
+        let diff_ids = || layers.iter().rev().map(|(diff_id, _)| diff_id.clone());
+        let mut steps = vec![Step::Record { path: container_dir.join(LAYERS_FILE), layers: diff_ids().collect() }];
+        steps.extend(diff_ids().map(|diff_id| Step::MountLayer { diff_id }));
+        let mut lower = Vec::new();
+        for (diff_id, chain) in &layers {
+            lower.extend(parents_over(&self.store, diff_id, chain));
+            lower.push(self.snapshotter.lower(&self.store, diff_id));
+        }
         if lower.is_empty() {
             let path = self.store.runroot().join("empty");
             steps.push(Step::MakeEmpty { path: path.clone() });
@@ -87,8 +90,8 @@ impl Images {
     }
 
     /// The root directory's metadata: of the topmost layer that has an entry for it.
-    fn root_directory(&self, topmost_first: &[Digest]) -> Result<RootDirectory, ImageError> {
-        for diff_id in topmost_first {
+    fn root_directory(&self, topmost_first: &[(Digest, Digest)]) -> Result<RootDirectory, ImageError> {
+        for (diff_id, _) in topmost_first {
             if let Some(root) = LayerRecord::read(&self.store.layer_dir(diff_id))?.and_then(|record| record.root) {
                 return Ok(root);
             }
@@ -216,9 +219,10 @@ fn make(path: &Path) -> Result<(), ImageError> {
     }
 }
 
-/// Topmost first, each once. Of a layer that occurs twice only the topmost counts: what it adds and hides, it adds and hides there
-/// over everything below; and overlayfs refuses one directory twice.
-fn distinct_topmost(base_first: &[Digest]) -> Vec<Digest> {
+/// Diff IDs with chain IDs, topmost first, each once. Of a layer that occurs twice only the topmost counts: what it adds and hides, it
+/// adds and hides there over everything below; and overlayfs refuses one directory twice.
+fn distinct_topmost(base_first: &[Digest]) -> Vec<(Digest, Digest)> {
     let mut seen = HashSet::new();
-    base_first.iter().rev().filter(|diff_id| seen.insert(*diff_id)).cloned().collect()
+    let layers = base_first.iter().cloned().zip(chain_ids(base_first)).rev();
+    layers.filter(|(diff_id, _)| seen.insert(diff_id.clone())).collect()
 }

@@ -138,6 +138,27 @@ impl Tree {
         (!implicit).then(|| RootDirectory { mode: u32::from(root.mode & 0o7777), uid: root.uid, gid: root.gid })
     }
 
+    /// The directories that no entry has described, but the root, and but those that hide what is below them anyway.
+    pub(crate) fn implicit_directories(&self) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        let mut open: Vec<(Id, Vec<u8>)> = vec![(ROOT, Vec::new())];
+        while let Some((id, path)) = open.pop() {
+            let Body::Directory(directory) = &self.inode(id).body else { continue };
+            for (name, &child) in &directory.children {
+                if let Body::Directory(sub) = &self.inode(child).body {
+                    let path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
+                    if sub.implicit && !sub.opaque {
+                        found.push(path.clone());
+                    }
+                    if !sub.opaque {
+                        open.push((child, path));
+                    }
+                }
+            }
+        }
+        found
+    }
+
     /// Bounds the memory that a hostile layer can make this take.
     fn account(&mut self, entry: &Entry) -> Result<(), String> {
         let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64).sum();

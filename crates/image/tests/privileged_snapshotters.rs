@@ -32,6 +32,7 @@ suite!(
     hostile_layers_are_refused_or_harmless,
     overlay_attributes_are_not_smuggled_in,
     damage_leaves_nothing,
+    undescribed_parents_keep_what_they_are_below,
 );
 
 const EVERYTHING: &str = r#"
@@ -362,4 +363,40 @@ fn directories_of_every_size() {
             fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
         }
     }
+}
+
+fn undescribed_parents_keep_what_they_are_below(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let (mut base, mut middle, mut top) = (TarBuilder::default(), TarBuilder::default(), TarBuilder::default());
+    base.directory("tmp", 0o1777).directory("srv", 0o700).directory("srv/a", 0o750).directory("gone", 0o700);
+    base.file("tmp/base", b"1").directory("hidden", 0o700).directory("hidden/sub", 0o700).directory("usr", 0o755);
+    middle.file("tmp/middle", b"2").file(".wh.gone", b"").file("hidden/.wh..wh..opq", b"").directory("own", 0o711);
+    top.file("tmp/top", b"3").file("srv/a/new/x", b"4").file("gone/x", b"5").file("hidden/sub/x", b"6");
+    top.file("own/x", b"7").file("usr/x", b"8");
+    let image = sandbox.image("parents", &[base.finish(), middle.finish(), top.finish()]);
+    sandbox.with_root(&image, |root| {
+        for (name, expected) in [
+            ("tmp", 0o1777),
+            ("srv", 0o700),
+            ("srv/a", 0o750),
+            ("srv/a/new", 0o755),
+            ("gone", 0o755),
+            ("hidden/sub", 0o755),
+            ("own", 0o711),
+            ("usr", 0o755),
+        ] {
+            assert_eq!(mode(&root.join(name)), expected, "{name}");
+        }
+        for name in ["tmp/base", "tmp/middle", "tmp/top", "srv/a/new/x", "gone/x", "hidden/sub/x", "own/x", "usr/x"] {
+            assert_eq!(fs::read(root.join(name)).unwrap().len(), 1, "{name}");
+        }
+    });
+    // On another base the same layers are fitted to that.
+    let mut other = TarBuilder::default();
+    other.directory("tmp", 0o700).directory("srv", 0o755);
+    let image = sandbox.image("other", &[other.finish(), top.finish()]);
+    fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
+    sandbox.with_root(&image, |root| {
+        assert_eq!((mode(&root.join("tmp")), mode(&root.join("srv"))), (0o700, 0o755));
+    });
 }

@@ -42,8 +42,13 @@ pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), La
         }
     }
     reader.drain()?;
-    let summary =
-        TarSummary { entries, size: tree.content_size(), root: tree.root_directory(), ..TarSummary::default() };
+    let summary = TarSummary {
+        entries,
+        size: tree.content_size(),
+        root: tree.root_directory(),
+        implicit: tree.implicit_directories(),
+        ..TarSummary::default()
+    };
     Ok((Index(tree), summary))
 }
 

@@ -15,6 +15,7 @@ use super::buffers::{Buffer, ChannelReader, Pool, channel};
 use super::inflate::Format;
 use super::{LayerIngest, LayerRecord, Progress};
 use crate::LayerError;
+use crate::parents::write_implicit;
 use crate::tar::TarSummary;
 use carboy_oci::Digest;
 use carboy_state::file::{Durability, FileError, sync_folder, write_json};
@@ -138,6 +139,7 @@ fn publish(
         skipped_devices: outcome.summary.skipped_devices,
     };
     write_json(&folder.join(LayerRecord::FILE), &record, Durability::Machine)?;
+    write_implicit(&folder, &outcome.summary.implicit)?;
     snapshotter.publish(work, &folder)?;
     sync_folder(&folder)?;
     Ok(sync_folder(&store.root().join("layers"))?)

@@ -17,7 +17,7 @@ use carboy_oci::Digest;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
 use carboy_store::Store;
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -75,6 +75,15 @@ impl Snapshotter for Erofs {
             std::fs::rename(work.join(name), &target).map_err(FileError::at("rename to", &target))?;
         }
         Ok(())
+    }
+
+    fn open_root(&self, store: &Store, diff_id: &Digest) -> Result<OwnedFd, ImageError> {
+        let folder = store.layer_dir(diff_id);
+        let mount = mount_detached(&folder.join(INDEX), &folder.join(TAR)).map_err(FileError::at("mount", &folder))?;
+        // What fsmount answers is a path descriptor; the mount lives as long as anything of it is open.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(&mount, ".", flags, Mode::empty());
+        Ok(root.map_err(|errno| FileError::at("open root of", &folder)(errno.into()))?)
     }
 
     fn lower(&self, store: &Store, diff_id: &Digest) -> PathBuf {

@@ -14,6 +14,7 @@ use carboy_oci::Digest;
 use carboy_store::Store;
 use std::fmt;
 use std::io::BufRead;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Which snapshotter to use.
@@ -65,6 +66,9 @@ pub(crate) trait Snapshotter: Send + Sync {
 
     /// Moves what `unpack` made from `work` into the layer's folder, which exists; afterwards, and not before, [`Snapshotter::has`] holds.
     fn publish(&self, work: &Path, layer_dir: &Path) -> Result<(), LayerError>;
+
+    /// Opens the layer's root directory for reading, without leaving a mount.
+    fn open_root(&self, store: &Store, diff_id: &Digest) -> Result<OwnedFd, ImageError>;
 
     /// The directory for overlayfs.
     fn lower(&self, store: &Store, diff_id: &Digest) -> PathBuf;

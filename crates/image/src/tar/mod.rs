@@ -21,7 +21,7 @@ pub(crate) use sparse::Segment;
 use crate::layer::RootDirectory;
 
 /// What a whole layer amounts to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct TarSummary {
     /// Entries, without those that only describe others.
     pub(crate) entries: u64,
@@ -29,6 +29,8 @@ pub(crate) struct TarSummary {
     pub(crate) size: u64,
     /// The root directory, if it has an entry.
     pub(crate) root: Option<RootDirectory>,
+    /// Directories that have things in them but no entry.
+    pub(crate) implicit: Vec<Vec<u8>>,
     /// Unpacked only: objects whose owner could not be set, because the ID is not mapped.
     pub(crate) unowned: u64,
     /// Unpacked only: devices that could not be made.

@@ -18,6 +18,7 @@ use carboy_state::file::FileError;
 use carboy_store::Store;
 use std::fs::File;
 use std::io::BufRead;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 const TREE: &str = "fs";
@@ -62,6 +63,11 @@ impl Snapshotter for Overlay {
     fn publish(&self, work: &Path, layer_dir: &Path) -> Result<(), LayerError> {
         let target = layer_dir.join(TREE);
         Ok(std::fs::rename(work.join(TREE), &target).map_err(FileError::at("rename to", &target))?)
+    }
+
+    fn open_root(&self, store: &Store, diff_id: &Digest) -> Result<OwnedFd, ImageError> {
+        let path = self.lower(store, diff_id);
+        Ok(File::open(&path).map_err(FileError::at("open", &path))?.into())
     }
 
     fn lower(&self, store: &Store, diff_id: &Digest) -> PathBuf {

@@ -41,6 +41,7 @@ pub(super) fn unpack(
     let mut summary = content.summary;
     summary.size = tree.content_size();
     summary.root = tree.root_directory();
+    summary.implicit = tree.implicit_directories();
     Placer::new(&tree, &work.join(tree_name), &data, privileged)?.place(&mut summary)?;
     Ok(summary)
 }
