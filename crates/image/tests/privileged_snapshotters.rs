@@ -185,7 +185,10 @@ fn layers_of_other_formats(choice: SnapshotterChoice) {
         (frames, OCI_LAYER_ZSTD),
         // The bytes decide, not the type.
         (gzip(&layers[4]), OCI_LAYER),
+        // A layer that is there already, from another blob.
+        (layers[4].clone(), OCI_LAYER),
     ];
+    layers.push(layers[4].clone());
     let intake = sandbox.images.intake().unwrap();
     let (mut descriptors, mut diff_ids) = (Vec::new(), Vec::new());
     for ((blob, media_type), tar) in blobs.iter().zip(&layers) {

@@ -112,7 +112,10 @@ fn publish(
         snapshotter.sync(work)?;
         synced.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(LayerError::Internal)))
     })?;
-    match kept_tar {
+    let folder = store.layer_dir(&layer.diff_id);
+    // The same layer from another blob, compressed otherwise: what is there may be mounted, and stays.
+    let present = snapshotter.has(&folder);
+    match kept_tar.map(|tar| snapshotter.tar_in(&folder).filter(|_| present).unwrap_or(tar)) {
         Some(tar) if outcome.tar_size.is_multiple_of(512) => {
             std::fs::hard_link(&tar, &blob).map_err(FileError::at("link", &blob))?;
         }
@@ -121,7 +124,9 @@ fn publish(
     }
     store.publish_blob(&blob, &layer.blob.digest)?;
     store.sync_blobs(layer.blob.digest.algorithm())?;
-    let folder = store.layer_dir(&layer.diff_id);
+    if present {
+        return Ok(());
+    }
     match std::fs::create_dir(&folder) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
             return Err(FileError::at("create folder", &folder)(e).into());

@@ -56,8 +56,8 @@ impl Snapshotter for Erofs {
         Ok(summary)
     }
 
-    fn tar_in(&self, work: &Path) -> Option<PathBuf> {
-        Some(work.join(TAR))
+    fn tar_in(&self, folder: &Path) -> Option<PathBuf> {
+        Some(folder.join(TAR))
     }
 
     fn sync(&self, work: &Path) -> Result<(), LayerError> {

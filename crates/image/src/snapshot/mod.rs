@@ -58,8 +58,8 @@ pub(crate) trait Snapshotter: Send + Sync {
     /// Reads a layer's tar to the end of the stream and makes its form in `work`, which is empty. Nothing is trusted yet.
     fn unpack(&self, tar: &mut dyn BufRead, work: &Path) -> Result<TarSummary, LayerError>;
 
-    /// If the tar itself is kept: its path in `work`.
-    fn tar_in(&self, work: &Path) -> Option<PathBuf>;
+    /// If the tar itself is kept: its path in `work`, or in the layer's folder.
+    fn tar_in(&self, folder: &Path) -> Option<PathBuf>;
 
     /// Syncs what `unpack` made in `work`.
     fn sync(&self, work: &Path) -> Result<(), LayerError>;

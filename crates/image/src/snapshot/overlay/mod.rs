@@ -50,7 +50,7 @@ impl Snapshotter for Overlay {
         unpack::unpack(tar, work, TREE, self.privileged)
     }
 
-    fn tar_in(&self, _work: &Path) -> Option<PathBuf> {
+    fn tar_in(&self, _folder: &Path) -> Option<PathBuf> {
         None
     }
 
