@@ -608,7 +608,7 @@ impl Report {
         let limits: Vec<String> = limits.into_iter().filter(|text| !text.is_empty()).collect();
         let limits = if limits.is_empty() { "limits are not visible here".to_owned() } else { limits.join(", ") };
         let used = cgroup.memory_used.map(|used| format!("; {} used", bytes(used))).unwrap_or_default();
-        format!("{} ({}); {limits}{used}", cgroup.path, cgroup.version)
+        format!("{} ({}); {limits}{used}", short_ids(&cgroup.path), cgroup.version)
     }
 
     fn network_text(&self) -> String {
@@ -625,6 +625,13 @@ impl Report {
         };
         names + meaning
     }
+}
+
+/// A path whose long hexadecimal names are cut to the twelve digits that listings show.
+fn short_ids(path: &str) -> String {
+    let is_id = |name: &&str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let short = |name: &str| if is_id(&name) { format!("{}…", &name[..12]) } else { name.to_owned() };
+    path.split('/').map(short).collect::<Vec<_>>().join("/")
 }
 
 fn or_dash(text: &str) -> &str {
