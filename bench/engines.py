@@ -49,9 +49,11 @@ class Podman(Engine):
         folder = bench.folder / "podman"
         folder.mkdir()
         (folder / "containers.conf").write_text(CONTAINERS_CONF)
+        storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder / "root"}"\nrunroot = "{folder / "run"}"\n'
+        (folder / "storage.conf").write_text(storage)
         options = [f"--root={folder / 'root'}", f"--runroot={folder / 'run'}", f"--tmpdir={folder / 'tmp'}"]
-        env = {"CONTAINERS_CONF": str(folder / "containers.conf"), "CONTAINERS_STORAGE_CONF": "/dev/null"}
-        super().__init__("podman", ["podman", *options, "--storage-driver=overlay"], env)
+        env = {"CONTAINERS_CONF": str(folder / "containers.conf"), "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf")}
+        super().__init__("podman", ["podman", *options], env)
         self.folder = folder
 
     def close(self):
