@@ -150,10 +150,11 @@ def hello(bench):
 
 
 def pull(bench):
-    """A pull of about 300 MB in five gzip layers from a registry on loopback; nothing is in any store before."""
+    """A pull of five gzip layers from a registry on loopback; nothing is in any store before."""
     if not all([installed(name) for name in ("umoci", "skopeo", "mmdebstrap", "docker-registry")]):
         return {}
-    registry = images.Registry(bench.folder, images.debian_layout())
+    layout = images.debian_layout()
+    registry = images.Registry(bench.folder, layout)
     started = []
     try:
         started = engines.start_all(bench)
@@ -170,7 +171,8 @@ def pull(bench):
                 os.sync()
 
             peers.append(Peer(each.name, command, each.env, before=before, account=each.account))
-        title = "pull: 5 gzip layers from loopback"
+        blobs = sum(blob.stat().st_size for blob in (layout / "blobs/sha256").iterdir())
+        title = f"pull: 5 gzip layers, {blobs / 1e6:.0f} MB, from loopback"
         return {title: interleave(title, peers, max(3, bench.runs // 5), warm=1)}
     finally:
         engines.close_all(started)
