@@ -37,12 +37,11 @@ fn sha256(path: &Path) -> String {
 }
 
 fn digest_at(registry: &Registry, tag: &str) -> Digest {
-    let format = registry.skopeo(&format!("inspect --tls-verify=false --format {{{{.Digest}}}} docker://HOST/t:{tag}"));
-    format.trim().parse().unwrap()
+    registry.digest(tag).parse().unwrap()
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn every_media_type_and_compression() {
     let registry = Registry::start();
     registry.fill();
@@ -67,7 +66,7 @@ fn every_media_type_and_compression() {
 }
 
 #[test]
-#[ignore = "needs root, docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs root, docker-registry, skopeo and umoci"]
 fn what_was_pulled_is_seen() {
     let registry = Registry::start();
     registry.fill();
@@ -86,7 +85,7 @@ fn what_was_pulled_is_seen() {
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn an_index_by_platform_and_shared_layers() {
     let registry = Registry::start();
     registry.fill();
@@ -144,7 +143,7 @@ impl Phases {
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn a_second_pull_costs_one_head() {
     let registry = Registry::start();
     registry.fill();
@@ -172,7 +171,7 @@ fn a_second_pull_costs_one_head() {
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn one_image_in_two_compressions_keeps_both_names() {
     let registry = Registry::start();
     registry.fill();
@@ -190,7 +189,7 @@ fn one_image_in_two_compressions_keeps_both_names() {
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn a_password_is_asked_for_and_found_in_dockers_file() {
     let registry = Registry::with_password();
     let sandbox = sandbox();
@@ -221,7 +220,7 @@ fn a_password_is_asked_for_and_found_in_dockers_file() {
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn what_is_not_there_is_said() {
     let registry = Registry::start();
     let sandbox = sandbox();
@@ -235,7 +234,7 @@ fn what_is_not_there_is_said() {
 }
 
 #[test]
-#[ignore = "needs docker-registry, skopeo, umoci and buildah"]
+#[ignore = "needs docker-registry, skopeo and umoci"]
 fn two_at_once_download_once() {
     let registry = Registry::start();
     registry.fill();

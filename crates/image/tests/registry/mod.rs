@@ -1,7 +1,8 @@
-//! Debian's docker-registry on a free loopback port, filled by skopeo from images that umoci and buildah made.
+//! Debian's docker-registry on a free loopback port, filled by skopeo from images that umoci made.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -79,7 +80,7 @@ impl Registry {
         format!("{}/{rest}", self.host()).parse().unwrap()
     }
 
-    /// The requests so far, as `METHOD path`, without skopeo's and buildah's.
+    /// The requests so far, as `METHOD path`, without skopeo's.
     pub fn our_requests(&self) -> Vec<String> {
         let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
         // Common log format: … "GET /v2/x HTTP/1.1" 200 12 "" "carboy/0.1.0"
@@ -93,8 +94,25 @@ impl Registry {
         run(Command::new("skopeo").args(args.split_whitespace()))
     }
 
+    /// What a tag of `t` means, in skopeo's words.
+    pub fn digest(&self, tag: &str) -> String {
+        let args = format!("inspect --tls-verify=false --format {{{{.Digest}}}} docker://HOST/t:{tag}");
+        self.skopeo(&args).trim().to_owned()
+    }
+
+    /// Pushes a manifest; no tool at hand writes an index without building an image first.
+    fn put(&self, repository: &str, tag: &str, kind: &str, manifest: &str) {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let length = manifest.len();
+        let head = format!("PUT /v2/{repository}/manifests/{tag} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        write!(stream, "{head}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{manifest}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    }
+
     /// Makes images with umoci and puts them here under `t`: `oci` (gzip), `v2` (Docker's types), `plain` and `zstd` (other
-    /// compressions), `multi` (an index for amd64 and arm64, made by buildah). Returns the OCI layout.
+    /// compressions), `arm`, and `multi`, an index of `arm` and `oci`. Returns the OCI layout.
     pub fn fill(&self) -> PathBuf {
         let dir = self.dir.path();
         let layout = dir.join("layout");
@@ -106,16 +124,24 @@ impl Registry {
         self.skopeo(&format!("{push} --preserve-digests dir:DIR/plain docker://HOST/t:plain"));
         self.skopeo("copy -q --dest-compress --dest-compress-format zstd dir:DIR/plain dir:DIR/zstd");
         self.skopeo(&format!("{push} --preserve-digests dir:DIR/zstd docker://HOST/t:zstd"));
-        let buildah = |args: &str| {
-            let args = args.replace("HOST", &self.host()).replace("DIR", dir.to_str().unwrap());
-            let mut command = Command::new("buildah");
-            command.arg("--root").arg(dir.join("buildah")).arg("--runroot").arg(dir.join("buildah-run"));
-            run(command.args(["--storage-driver", "vfs"]).args(args.split_whitespace()))
+        self.skopeo(&format!("{push} oci:DIR/layout:arm docker://HOST/t:arm"));
+        let entry = |tag: &str, platform: &str| {
+            let raw = self.skopeo(&format!("inspect --raw --tls-verify=false docker://HOST/t:{tag}"));
+            let digest = self.digest(tag);
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{},"platform":{{"os":"linux",{platform}}}}}"#,
+                raw.len()
+            )
         };
-        buildah("manifest create multi");
-        buildah("manifest add --arch arm64 --variant v8 multi oci:DIR/layout:arm");
-        buildah("manifest add multi oci:DIR/layout:amd");
-        buildah("manifest push --all --tls-verify=false multi docker://HOST/t:multi");
+        let arm = entry("arm", r#""architecture":"arm64","variant":"v8""#);
+        let amd = entry("oci", r#""architecture":"amd64""#);
+        let kind = "application/vnd.oci.image.index.v1+json";
+        self.put(
+            "t",
+            "multi",
+            kind,
+            &format!(r#"{{"schemaVersion":2,"mediaType":"{kind}","manifests":[{arm},{amd}]}}"#),
+        );
         layout
     }
 }
