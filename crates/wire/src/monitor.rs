@@ -14,7 +14,16 @@
 //! ```
 //!
 //! Whoever waits for a container's end takes a shared lock on `monitor.lock` and then reads `exit.json`; a released lock without
-//! `exit.json` means the monitor was killed, and the engine cleans up what the records name.
+//! `exit.json` means the monitor was killed, and the engine cleans up what the records name: it ends the program, which may still run
+//! without standard streams, by `runtime delete --force`.
+//!
+//! The monitor's exit status tells nothing: the process that the engine spawned exits as soon as the monitor has detached, or with 125
+//! if it did not come to that. A start that fails has undone everything (cgroups, mounts, sockets, and `remove_on_exit`) before it is
+//! reported; `exit.json` then holds the message and 125, 126 or 127. A container whose `container_dir` is in `remove_on_exit` gets no
+//! `exit.json`: its exit code is in the EXIT frame only.
+//!
+//! `exit.json` is renamed into place before the EXIT frame, and synced to the disk after the lock's release, so that nobody waits for
+//! the disk. Signals TERM, INT, QUIT, HUP, USR1 and USR2 sent to the monitor are passed on to the program.
 
 use crate::plan::PlanReport;
 use serde::{Deserialize, Serialize};
@@ -57,11 +66,13 @@ pub struct MonitorConfig {
     pub user_namespace: Option<UserNamespace>,
     /// Whether the program has a terminal (`process.terminal`).
     pub terminal: bool,
-    /// Initial size of the terminal: rows, columns.
+    /// Initial size of the terminal: rows, columns. Set when the runtime hands the terminal over, before the program runs if the spec
+    /// has `process.consoleSize` too.
     pub terminal_size: Option<(u16, u16)>,
-    /// Whether standard input stays open (`-i`); otherwise it is /dev/null.
+    /// Whether standard input stays open (`-i`); otherwise it is /dev/null. A CLOSE_STDIN frame ends it, unless there is a terminal.
     pub stdin_open: bool,
-    /// Whether standard input closes with the first client that sent to it (Docker's StdinOnce; `run -i` sets it).
+    /// Whether standard input closes when a client leaves that has sent to it, or the client of `--attach-fd` (Docker's StdinOnce;
+    /// `run -i` sets it). A terminal never closes so.
     pub stdin_once: bool,
     /// Where output is recorded.
     pub log: LogConfig,
