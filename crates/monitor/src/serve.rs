@@ -119,6 +119,7 @@ impl Serve {
                 return Ok(ready);
             }
             self.buffer = Vec::new();
+            self.log.settle();
             carboy_sys::memory::trim_heap();
         }
         self.settled = true;

@@ -87,6 +87,14 @@ impl Log {
         }
     }
 
+    /// Gives the buffer's memory back.
+    pub(crate) fn settle(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            sink.flush();
+            sink.buffer = Vec::new();
+        }
+    }
+
     /// What could not be recorded and why, if anything.
     pub(crate) fn complaint(&self) -> Option<String> {
         let sink = self.sink.as_ref()?;
@@ -185,7 +193,6 @@ impl Sink {
             self.note_loss(&e, lines);
         }
         self.buffer.clear();
-        self.buffer.shrink_to(1024);
     }
 
     fn try_write(&mut self) -> io::Result<()> {
