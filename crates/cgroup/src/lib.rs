@@ -32,7 +32,7 @@ mod v2;
 pub use detect::{Hierarchies, Hierarchy, Mode};
 pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_program};
 pub use error::CgroupError;
-pub use manager::{CgroupManager, Joiner, open, reopen};
+pub use manager::{CgroupManager, Joiner, killed_at_birth, open, reopen};
 pub use path::CgroupPath;
 pub use plan::{Missing, PlanOptions, Step, What, plan};
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};

@@ -207,3 +207,33 @@ pub(crate) fn kill_by_list(cgroup: &impl CgroupManager) -> Result<(), CgroupErro
     }
     Ok(())
 }
+
+/// Whether a child that was cloned into a cgroup was killed by the kernel at birth, as it does by mistake once `cgroup.kill` has been
+/// used on the parent's cgroup or on the new one (see the crate's documentation). The signal is there before clone3(2)
+/// returns, so asking at once is enough; such a child has not run an instruction and can simply be made again, outside.
+pub fn killed_at_birth(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| is_dying(&stat))
+}
+
+/// proc_pid_stat(5): the state, the flags `PF_EXITING` and `PF_SIGNALED`, or a pending SIGKILL.
+fn is_dying(stat: &str) -> bool {
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let (state, flags, pending) = (fields.first().copied().unwrap_or("X"), number(6), number(28));
+    matches!(state, "Z" | "X") || flags & 0x404 != 0 || pending & 1 << 8 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dying_are_told_from_the_living() {
+        assert!(!killed_at_birth(std::process::id() as i32));
+        let rest = "0 0 0 0 20 0 1 0 1 1 1 1 1 1 1 1 1";
+        assert!(is_dying(&format!("7 (a) b) R 1 1 1 0 -1 4194304 0 0 0 0 {rest} 256 0 0 0")));
+        assert!(!is_dying(&format!("7 (a) b) R 1 1 1 0 -1 4194304 0 0 0 0 {rest} 0 0 0 0")));
+        assert!(is_dying(&format!("7 (a) b) R 1 1 1 0 -1 4194308 0 0 0 0 {rest} 0 0 0 0")));
+        assert!(is_dying("7 (a) Z 1"));
+    }
+}
