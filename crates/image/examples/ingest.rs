@@ -1,8 +1,10 @@
-//! Takes layer blobs in, all at once, and says what it took: `ingest ROOT erofs|overlay BLOB…`. For measuring.
+//! Takes gzip layer blobs in, all at once, prepares a container's root and removes the image, and says what each took:
+//! `ingest ROOT erofs|overlay BLOB…`. For measuring.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use carboy_image::{Images, SnapshotterChoice};
 use carboy_oci::image::Descriptor;
+use carboy_oci::image::media_type::OCI_MANIFEST;
 use carboy_store::Hasher;
 use std::io::Read;
 use std::path::Path;
@@ -19,9 +21,12 @@ fn main() {
             let blob: Descriptor =
                 serde_json::from_value(serde_json::json!({"digest": Hasher::digest_of(&bytes), "size": bytes.len()}))
                     .unwrap();
-            let mut tar = Vec::new();
-            flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut tar).unwrap();
-            (path, blob, Hasher::digest_of(&tar))
+            let (mut tar, mut hasher) = (flate2::read::MultiGzDecoder::new(&bytes[..]), Hasher::sha256());
+            let mut buffer = vec![0; 1 << 18];
+            while let Ok(count @ 1..) = tar.read(&mut buffer) {
+                hasher.update(&buffer[..count]);
+            }
+            (path, blob, hasher.finish())
         })
         .collect();
     let (begun, cpu) = (Instant::now(), cpu_s());
@@ -37,6 +42,39 @@ fn main() {
         }
     });
     println!("{} layers in {:.3} s, CPU {:.3} s", layers.len(), begun.elapsed().as_secs_f64(), cpu_s() - cpu);
+
+    let diff_ids: Vec<_> = layers.iter().map(|layer| &layer.2).collect();
+    let config = serde_json::json!({"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    let config = serde_json::to_vec(&config).unwrap();
+    let blobs: Vec<_> = layers.iter().map(|layer| &layer.1).collect();
+    let digest = Hasher::digest_of(&config);
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "config": {"digest": digest, "size": config.len()}, "layers": blobs
+    });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let name = "measured".parse().unwrap();
+    let timed = |what: &str, begun: Instant| println!("{what} {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
+    let begun = Instant::now();
+    let image = intake.finish(&[name], OCI_MANIFEST, &manifest, &config).unwrap();
+    timed("finish", begun);
+    drop(intake);
+    for container in ["first", "second"] {
+        let folder = root.join("root/containers").join(container);
+        std::fs::create_dir_all(&folder).unwrap();
+        let begun = Instant::now();
+        images.prepare(&image, &folder).unwrap();
+        timed(&format!("prepare of the {container} container"), begun);
+    }
+    let begun = Instant::now();
+    let images = Images::open(&root.join("root"), &root.join("run"), choice).unwrap();
+    let image = images.find("measured").unwrap().unwrap();
+    timed("open and find", begun);
+    std::fs::remove_dir_all(root.join("root/containers")).unwrap();
+    let begun = Instant::now();
+    images.remove(image.id.as_str(), true, &|_| None).unwrap();
+    timed("remove", begun);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
 }
 
 fn cpu_s() -> f64 {

@@ -14,7 +14,7 @@ use crate::{ImageError, Images};
 use carboy_oci::Digest;
 use carboy_state::file::{Durability, FileError, sync_folder, write_atomic};
 use carboy_store::Store;
-use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, openat2};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -74,8 +74,8 @@ impl Images {
                 }
                 below.push(self.snapshotter.open_root(&self.store, diff_id)?);
             }
-            let own = self.snapshotter.open_root(&self.store, &diff_ids[at])?;
-            let directories = choose(&implicit, &below, &own)?;
+            let own = vec![self.snapshotter.open_root(&self.store, &diff_ids[at])?];
+            let directories = choose(&implicit, &mut Stack::new(below), &mut Stack::new(own))?;
             if !directories.is_empty() {
                 let made = ingest.folder().join("parents");
                 make(&made, &directories)?;
@@ -99,54 +99,133 @@ struct Metadata {
 }
 
 /// The directories that have to be made, with those above them: those whose metadata below are not what they would get anyway.
-fn choose(implicit: &[Vec<u8>], below: &[OwnedFd], own: &OwnedFd) -> Result<BTreeMap<Vec<u8>, Metadata>, ImageError> {
+fn choose(implicit: &[Vec<u8>], below: &mut Stack, own: &mut Stack) -> Result<BTreeMap<Vec<u8>, Metadata>, ImageError> {
+    let described = |path: &[u8], directory: &OwnedFd| {
+        let shown = Path::new(OsStr::from_bytes(path));
+        metadata(directory).map_err(|errno| FileError::at("stat in layers", shown)(errno.into()))
+    };
     let mut chosen = BTreeMap::new();
     for path in implicit {
-        if let Some(found) = find(below, path)?
-            && (found.mode, found.uid, found.gid) != DEFAULT
-        {
-            chosen.insert(path.clone(), found);
+        if let Some(found) = below.find(path)?.filter(|found| !is_default(found)) {
+            chosen.insert(path.clone(), described(path, &found)?);
         }
     }
-    let known: HashSet<&Vec<u8>> = implicit.iter().collect();
+    let known: HashSet<&[u8]> = implicit.iter().map(Vec::as_slice).collect();
     let paths: Vec<Vec<u8>> = chosen.keys().cloned().collect();
-    for path in &paths {
-        for (end, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let above = path[..end].to_vec();
-            if chosen.contains_key(&above) {
-                continue;
-            }
-            // One that the layer describes itself stays as the layer has it.
-            let found = if known.contains(&above) { find(below, &above)? } else { None };
-            let found = found.map_or_else(|| find(std::slice::from_ref(own), &above), |found| Ok(Some(found)))?;
-            chosen.extend(found.map(|found| (above, found)));
+    for above in paths.iter().flat_map(|path| prefixes(path)) {
+        if chosen.contains_key(above) {
+            continue;
+        }
+        // One that the layer describes itself stays as the layer has it.
+        let found = if known.contains(above) { below.find(above)? } else { None };
+        let found = found.map_or_else(|| own.find(above), |found| Ok(Some(found)))?;
+        if let Some(found) = found {
+            chosen.insert(above.to_vec(), described(above, &found)?);
         }
     }
     Ok(chosen)
 }
 
-/// Looks a directory up in layers, topmost first, as overlayfs would.
-fn find(layers: &[OwnedFd], path: &[u8]) -> Result<Option<Metadata>, ImageError> {
-    let failed = |errno: Errno| FileError::at("look up in layers", Path::new(OsStr::from_bytes(path)))(errno.into());
-    'layers: for layer in layers {
-        let mut directory = layer.try_clone().map_err(FileError::at("look up in", Path::new("layers")))?;
-        let mut opaque = false;
-        for component in path.split(|&byte| byte == b'/') {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            directory = match rustix::fs::openat(&directory, component, flags, Mode::empty()) {
-                Ok(directory) => directory,
-                Err(Errno::NOENT) if opaque => return Ok(None),
-                Err(Errno::NOENT) => continue 'layers,
-                // A whiteout, or something else that hides what is below.
-                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-                Err(e) => return Err(failed(e).into()),
-            };
-            let mut value = [0; 4];
-            opaque |= OPAQUE.iter().any(|name| rustix::fs::fgetxattr(&directory, *name, &mut value[..]) == Ok(1));
-        }
-        return Ok(Some(metadata(&directory).map_err(failed)?));
+/// Layers to look directories up in, topmost first.
+struct Stack(Vec<Layer>);
+
+struct Layer {
+    root: OwnedFd,
+    /// Paths that were found not to be there; nothing below them is either.
+    absent: HashSet<Vec<u8>>,
+    /// Directories that were found, and not to hide what is below.
+    open: HashSet<Vec<u8>>,
+}
+
+/// What one layer says of a path.
+enum Found {
+    Directory(OwnedFd),
+    /// Nothing: what is below counts.
+    Absent,
+    /// Something that hides what is below.
+    Hidden,
+}
+
+impl Stack {
+    fn new(roots: Vec<OwnedFd>) -> Self {
+        Stack(roots.into_iter().map(|root| Layer { root, absent: HashSet::new(), open: HashSet::new() }).collect())
     }
-    Ok(None)
+
+    /// Looks a directory up as overlayfs would.
+    fn find(&mut self, path: &[u8]) -> Result<Option<OwnedFd>, ImageError> {
+        let failed =
+            |errno: Errno| FileError::at("look up in layers", Path::new(OsStr::from_bytes(path)))(errno.into());
+        for layer in &mut self.0 {
+            match layer.find(path).map_err(failed)? {
+                Found::Directory(directory) => return Ok(Some(directory)),
+                Found::Hidden => return Ok(None),
+                Found::Absent => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Layer {
+    fn find(&mut self, path: &[u8]) -> Result<Found, Errno> {
+        if prefixes(path).any(|prefix| self.absent.contains(prefix)) {
+            return Ok(Found::Absent);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        match openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            Ok(directory) => Ok(Found::Directory(directory)),
+            // A whiteout, a link, or something else.
+            Err(Errno::NOTDIR | Errno::LOOP) => Ok(Found::Hidden),
+            Err(Errno::NOENT) => self.find_missing(path),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Of a path that is not there: which part is missing, and whether its directory is opaque.
+    fn find_missing(&mut self, path: &[u8]) -> Result<Found, Errno> {
+        let above = path.iter().rposition(|&byte| byte == b'/').map(|end| &path[..end]);
+        if above.is_some_and(|above| self.open.contains(above)) {
+            self.absent.insert(path.to_vec());
+            return Ok(Found::Absent);
+        }
+        let mut directory = None;
+        for prefix in prefixes(path) {
+            let name = prefix.rsplit(|&byte| byte == b'/').next().unwrap_or(prefix);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let above = directory.as_ref().unwrap_or(&self.root);
+            match rustix::fs::openat(above, name, flags, Mode::empty()) {
+                Ok(found) if is_opaque(&found) => return Ok(Found::Hidden),
+                Ok(found) => {
+                    self.open.insert(prefix.to_vec());
+                    directory = Some(found);
+                }
+                Err(Errno::NOENT) => {
+                    self.absent.insert(prefix.to_vec());
+                    return Ok(Found::Absent);
+                }
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Found::Hidden),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Found::Absent)
+    }
+}
+
+/// `a`, `a/b`, `a/b/c` of `a/b/c`.
+fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+    ends.chain([path.len()]).map(|end| &path[..end])
+}
+
+fn is_opaque(directory: &OwnedFd) -> bool {
+    let mut value = [0; 4];
+    OPAQUE.iter().any(|name| rustix::fs::fgetxattr(directory, *name, &mut value[..]) == Ok(1))
+}
+
+/// Whether a directory is as it would come out anyway.
+fn is_default(directory: &OwnedFd) -> bool {
+    rustix::fs::fstat(directory).is_ok_and(|stat| (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == DEFAULT)
 }
 
 fn metadata(directory: &OwnedFd) -> Result<Metadata, Errno> {
