@@ -44,6 +44,11 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
         "CgroupVersion": if engine.has_cgroup2() { "2" } else { "1" },
         "Rootless": engine.is_rootless(),
         "IdMaps": maps,
+        "Name": rustix::system::uname().nodename().to_string_lossy(),
+        "OperatingSystem": operating_system(),
+        "OSType": "linux",
+        "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
+        "MemTotal": memory(),
         "KernelVersion": rustix::system::uname().release().to_string_lossy(),
         "Architecture": std::env::consts::ARCH,
         "DefaultNetwork": "none",
@@ -61,6 +66,21 @@ fn print(value: &Value, format: Option<&str>) -> Outcome {
         }
     }
     Ok(0)
+}
+
+/// The distribution's name for people (os-release(5)); empty where it does not say.
+fn operating_system() -> String {
+    let text = std::fs::read_to_string("/etc/os-release").or_else(|_| std::fs::read_to_string("/usr/lib/os-release"));
+    let text = text.unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+}
+
+/// Bytes of this machine's memory.
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    // The unit is not 1 where the sum would not fit a C long (sysinfo(2)).
+    (info.totalram as u64).saturating_mul(info.mem_unit.into())
 }
 
 /// GOARCH's name.
