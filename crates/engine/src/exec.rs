@@ -10,6 +10,7 @@ use crate::{spec, union};
 use carboy_oci::image::ContainerConfig;
 use carboy_oci::runtime::{Process, Spec, User};
 use carboy_state::file::{Durability, read_json, write_atomic};
+use carboy_wire::runtime_log::{NOT_MADE, exit_code, logged_errors};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -38,11 +39,29 @@ pub struct PreparedExec {
     /// Program and arguments.
     pub words: Vec<OsString>,
     file: PathBuf,
+    log: PathBuf,
+}
+
+impl PreparedExec {
+    /// Why the runtime could not start the program, and the exit code that stands for it (126 or 127, as `docker exec`);
+    /// `None` if the program ran. To be asked after the runtime has ended.
+    pub fn failure(&self) -> Option<(String, i32)> {
+        let message = logged_errors(&String::from_utf8_lossy(&std::fs::read(&self.log).ok()?));
+        if message.is_empty() {
+            return None;
+        }
+        let code = match exit_code(&message) {
+            NOT_MADE => 126,
+            code => code,
+        };
+        Some((message, code))
+    }
 }
 
 impl Drop for PreparedExec {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.file);
+        let _ = std::fs::remove_file(&self.log);
     }
 }
 
@@ -62,9 +81,11 @@ impl Engine {
         let root = PathBuf::from(format!("/proc/{}/root", started.pid));
         let process = exec_process(&container, request, root)?;
         let path = container.run_dir.join(format!("exec.{}.{}.json", std::process::id(), now_ns()));
+        let log = path.with_extension("log");
         write_atomic(&path, &json("process.json", &process)?, 0o600, Durability::Process)?;
         let file = path.display().to_string();
-        let mut args = vec!["exec", "--process", &file];
+        let log_file = log.display().to_string();
+        let mut args = vec!["--log", &log_file, "--log-format", "json", "exec", "--process", &file];
         if request.detach {
             args.push("--detach");
         }
@@ -73,7 +94,7 @@ impl Engine {
         }
         args.push(&container.record.id);
         let words = self.runtime_words(&container, &args)?;
-        Ok(PreparedExec { words, file: path })
+        Ok(PreparedExec { words, file: path, log })
     }
 }
 

@@ -7,3 +7,4 @@
 pub mod attach;
 pub mod monitor;
 pub mod plan;
+pub mod runtime_log;

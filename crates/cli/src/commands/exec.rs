@@ -2,7 +2,7 @@
 
 use crate::args::{ExecArgs, Global, environment};
 use crate::failure::{Outcome, usage};
-use crate::{settings, terminal};
+use crate::{output, settings, terminal};
 use anyhow::Context;
 use carboy_engine::ExecRequest;
 use carboy_sys::signal::{Mask, set_mask};
@@ -42,5 +42,12 @@ pub(super) fn exec(global: &Global, args: &ExecArgs) -> Outcome {
     let mask = OF_THE_TERMINAL.iter().fold(Mask::EMPTY, |mask, signal| mask.with(*signal));
     set_mask(mask).context("block signals")?;
     let status = child.wait().context("wait for the runtime")?;
+    if let Some((message, code)) = prepared.failure().filter(|_| !status.success()) {
+        // Ours and runc have said it on standard error already; crun says it to its log alone.
+        if args.detach || program.to_string_lossy().ends_with("crun") {
+            output::error_line(&message);
+        }
+        return Ok(code);
+    }
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
