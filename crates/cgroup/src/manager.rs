@@ -11,7 +11,7 @@ use crate::v2::V2Cgroup;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -108,6 +108,8 @@ pub struct Joiner {
     /// `tasks` of each v1 hierarchy.
     pub(crate) tasks: Vec<(OwnedFd, PathBuf)>,
     pub(crate) unified: Option<CgroupDir>,
+    /// Its cgroup.procs, if it has been opened beforehand.
+    pub(crate) procs: Option<OwnedFd>,
 }
 
 impl Joiner {
@@ -116,10 +118,39 @@ impl Joiner {
     /// # Errors
     /// The file that refused, for instance EBUSY when the unified cgroup has limited children.
     pub fn join(&self) -> Result<(), CgroupError> {
+        self.join_rest()?;
+        match (&self.procs, &self.unified) {
+            (Some(file), Some(dir)) => {
+                write_once(file, "0").map_err(|e| CgroupError::io("write \"0\" to", dir.file("cgroup.procs"), e))
+            }
+            (None, Some(dir)) => dir.write("cgroup.procs", "0"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the unified cgroup.procs now, for a process that will join from a user namespace in which it could not open it: the
+    /// kernel asks for the rights of whoever opened it.
+    pub fn open_procs(&mut self) -> Result<(), CgroupError> {
+        if let Some(dir) = &self.unified {
+            let file = dir.writer("cgroup.procs").map_err(|e| CgroupError::io("open", dir.file("cgroup.procs"), e))?;
+            self.procs = Some(file);
+        }
+        Ok(())
+    }
+
+    /// The unified hierarchy's directory for clone3(2) with `CLONE_INTO_CGROUP` (Linux 5.7): a child born there need not write into
+    /// cgroup.procs, for which the kernel waits for an RCU grace period (10 ms, Linux 6.18). What the child does before it
+    /// executes its program is then counted too: not for a cgroup with little memory.
+    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(CgroupDir::fd)
+    }
+
+    /// [`Joiner::join`] for a process that was born in [`Joiner::clone_into`].
+    pub fn join_rest(&self) -> Result<(), CgroupError> {
         for (file, path) in &self.tasks {
             write_once(file, "0").map_err(|e| CgroupError::io("write \"0\" to", path, e))?;
         }
-        self.unified.as_ref().map_or(Ok(()), |dir| dir.write("cgroup.procs", "0"))
+        Ok(())
     }
 }
 

@@ -104,7 +104,7 @@ impl CgroupManager for V1Cgroup {
             tasks.push((fd, file));
         }
         let unified = self.unified.as_ref().map(V2Cgroup::dir).transpose()?;
-        Ok(Joiner { tasks, unified })
+        Ok(Joiner { tasks, unified, procs: None })
     }
 
     fn attach(&self, pid: i32) -> Result<(), CgroupError> {

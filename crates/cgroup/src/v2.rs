@@ -113,7 +113,7 @@ impl CgroupManager for V2Cgroup {
     }
 
     fn joiner(&self) -> Result<Joiner, CgroupError> {
-        Ok(Joiner { tasks: Vec::new(), unified: Some(self.dir()?) })
+        Ok(Joiner { tasks: Vec::new(), unified: Some(self.dir()?), procs: None })
     }
 
     fn attach(&self, pid: i32) -> Result<(), CgroupError> {

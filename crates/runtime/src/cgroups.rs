@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use carboy_cgroup::{CgroupError, CgroupManager, CgroupPath, Hierarchies, Hierarchy, Joiner, PlanOptions, Step};
-use carboy_oci::runtime::Spec;
+use carboy_oci::runtime::{Resources, Spec};
 use serde::{Deserialize, Serialize};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 /// What is made.
@@ -17,6 +18,38 @@ pub struct Placement {
     optional: bool,
     /// Whether it exists: `exec`.
     existing: bool,
+    /// Whether init must not be born there: the unified hierarchy counts memory, and there is little of it.
+    tight: bool,
+}
+
+/// Below this limit, in bytes, what init does before it executes the program could exhaust the memory.
+const TIGHT: i64 = 16 << 20;
+
+/// Whether a limit is tight, where the hierarchy that init would be born in counts memory.
+fn is_tight(record: &Record, resources: Option<&Resources>) -> bool {
+    let limit = resources.and_then(|r| r.memory.as_ref()).and_then(|m| m.limit);
+    record.v1.is_empty() && limit.is_some_and(|limit| (0..TIGHT).contains(&limit))
+}
+
+/// What init needs to join its cgroup.
+#[derive(Debug)]
+pub struct Entry {
+    /// The descriptors.
+    joiner: Joiner,
+    /// Whether it is born there.
+    born_there: bool,
+}
+
+impl Entry {
+    /// Where to be born.
+    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
+        self.joiner.clone_into().filter(|_| self.born_there)
+    }
+
+    /// Joins what it was not born in.
+    pub fn join(&self) -> Result<()> {
+        Ok(if self.born_there { self.joiner.join_rest()? } else { self.joiner.join()? })
+    }
 }
 
 /// What is mounted in the container.
@@ -68,18 +101,20 @@ pub fn plan(spec: &Spec, id: &str, systemd: bool) -> Result<(Placement, View, Re
     let steps = resources.map(|r| carboy_cgroup::plan(r, &hierarchies, options)).transpose()?.unwrap_or_default();
     let view = View::new(&record, has("cgroup"));
     let only_devices = steps.iter().all(|step| step.controller == "devices");
-    let placement = Placement { record: record.clone(), steps, optional: only_devices, existing: false };
+    let tight = is_tight(&record, resources);
+    let placement = Placement { record: record.clone(), steps, optional: only_devices, existing: false, tight };
     Ok((placement, view, record))
 }
 
 impl Placement {
     /// Of a container that exists, for `exec`.
-    pub fn existing(record: &Record) -> Placement {
-        Placement { record: record.clone(), existing: true, ..Placement::default() }
+    pub fn existing(record: &Record, resources: Option<&Resources>) -> Placement {
+        let tight = is_tight(record, resources);
+        Placement { record: record.clone(), existing: true, tight, ..Placement::default() }
     }
 
     /// Makes the cgroup; returns what init needs to join it. `None`: it does without.
-    pub fn create(&self) -> Result<Option<Joiner>> {
+    pub fn create(&self) -> Result<Option<Entry>> {
         if self.record.is_empty() {
             return Ok(None);
         }
@@ -90,7 +125,12 @@ impl Placement {
             cgroup.create().and_then(|joiner| cgroup.apply(&self.steps).map(|()| joiner))
         };
         match result {
-            Ok(joiner) => Ok(Some(joiner)),
+            Ok(mut joiner) => {
+                if self.tight {
+                    joiner.open_procs()?;
+                }
+                Ok(Some(Entry { joiner, born_there: !self.tight }))
+            }
             // As runc: a user without a delegated cgroup may have containers without limits.
             Err(e) if (self.optional || self.existing) && is_refusal(&e) && rootless() => Ok(None),
             Err(e) => Err(e.into()),

@@ -1,6 +1,7 @@
 //! Waiting for a program in the foreground: its exit status, signals on their way to it, its terminal's bytes.
 
 use crate::error::{Context, Error, Result};
+use carboy_oci::runtime::ConsoleSize;
 use carboy_sys::signal::{self, Mask, pidfd_kill, read_signal, signalfd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -45,6 +46,13 @@ impl Drop for RawTerminal {
     fn drop(&mut self) {
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
     }
+}
+
+/// The size of the terminal that this process was called from, for the program to begin with.
+pub fn own_size() -> Option<ConsoleSize> {
+    let terminals = [rustix::stdio::stdin(), rustix::stdio::stdout()];
+    let size = terminals.into_iter().find_map(|terminal| tcgetwinsize(terminal).ok())?;
+    Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
 }
 
 /// Bytes on their way from one descriptor to another.

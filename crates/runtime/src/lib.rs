@@ -26,6 +26,7 @@ mod init;
 mod launch;
 mod log;
 mod plan;
+mod protect;
 mod report;
 mod step;
 

@@ -5,7 +5,7 @@ use crate::args::{Globals, number, switch, text};
 use crate::cgroups::Placement;
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
-use crate::foreground::{Foreground, block_signals};
+use crate::foreground::{Foreground, block_signals, own_size};
 use crate::launch::{Launch, launch};
 use crate::plan::{Running, plan_exec};
 use carboy_oci::runtime::{Capabilities, Linux, Process};
@@ -97,7 +97,7 @@ fn parse(parser: &mut Parser) -> Result<Options> {
 fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u8> {
     let spec = container.config()?;
     let linux = spec.linux.clone().unwrap_or_default();
-    let process = process(options, spec.process.clone().unwrap_or_default())?;
+    let mut process = process(options, spec.process.clone().unwrap_or_default())?;
     match (process.terminal, options.console_socket.is_some(), options.detach) {
         (true, false, true) => {
             return Err(Error::Usage("cannot allocate tty if runc will detach without setting console socket".into()));
@@ -107,14 +107,17 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
         }
         _ => {}
     }
+    if process.terminal && !options.detach {
+        process.console_size = own_size().or(process.console_size.take());
+    }
     check_preserved(options.preserve_fds)?;
     let stopped = || Error::State("cannot exec in a stopped container".into());
     let init = container.record.init.ok_or_else(stopped)?;
     let pidfd = init.pidfd().ok_or_else(stopped)?;
     let running = Running { init, own: container.record.namespaces };
+    let placement = Placement::existing(&container.record.cgroup, linux.resources.as_ref());
     let linux = Linux { seccomp: linux.seccomp, personality: linux.personality, ..Linux::default() };
     let facts = crate::host::facts(&carboy_oci::runtime::Spec { process: Some(process.clone()), ..Default::default() });
-    let placement = Placement::existing(&container.record.cgroup);
     let plan = plan_exec(&process, &linux, &facts, running, placement, options.preserve_fds)?;
     for warning in &plan.warnings {
         globals.log.write("warning", warning);

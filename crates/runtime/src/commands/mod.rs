@@ -81,6 +81,10 @@ type Failure = (Error, u8);
 
 fn dispatch(verb: &str, globals: &Globals, parser: &mut lexopt::Parser) -> Result<u8, Failure> {
     let status = |result: Result<u8>, code: u8| result.map_err(|e| (e, code));
+    if matches!(verb, "create" | "run" | "exec") {
+        // Before anything else is done, as this begins anew. Only these make processes of the runtime's inside containers.
+        crate::protect::executable().map_err(|e| (e, 1))?;
+    }
     match verb {
         "create" => status(create::main(globals, parser), 1),
         "run" => status(run::main(globals, parser), 1),

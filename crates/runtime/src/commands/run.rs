@@ -4,7 +4,7 @@ use super::create::{Bundle, Options, check_terminal, create};
 use crate::args::Globals;
 use crate::container::Container;
 use crate::error::{Error, Result};
-use crate::foreground::{Foreground, block_signals};
+use crate::foreground::{Foreground, block_signals, own_size};
 use crate::launch::Launched;
 use carboy_state::file::{Durability, write_json};
 use lexopt::Parser;
@@ -12,9 +12,12 @@ use lexopt::Parser;
 /// `run`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let options = Options::parse(parser, true)?;
-    let bundle = Bundle::read(&options.bundle)?;
+    let mut bundle = Bundle::read(&options.bundle)?;
     check_terminal(&bundle.spec, &options, options.detach)?;
     if !options.detach {
+        if let Some(process) = bundle.spec.process.as_mut().filter(|process| process.terminal) {
+            process.console_size = own_size().or(process.console_size.take());
+        }
         // From now on, so that none is lost between the birth of the process and the loop that forwards them.
         block_signals()?;
         if !options.no_subreaper {

@@ -1,15 +1,15 @@
 //! The cgroup file systems in the container: the unified one alone, or a tmpfs with a directory for each v1 hierarchy.
 
 use super::Init;
-use super::mounts::{attach, change, detach, new_file_system};
+use super::mounts::{attach, change, detach, mount_flags, new_file_system};
 use super::tree::{self, Want};
 use crate::cgroups::View;
 use crate::error::{Context, Error, Result};
 use crate::step::MountStep;
-use carboy_sys::mount::attr;
+use carboy_sys::mount::{attr, mount_setattr};
 use rustix::fs::{CWD, Mode, mkdirat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{mount, mount_bind};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -41,50 +41,39 @@ fn mount_unified(step: &MountStep, own: &Path, namespace: bool, target: &OwnedFd
     attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))
 }
 
+/// mount(2) by the descriptor's name in /proc: one call for each hierarchy, where the newer calls need six.
 fn mount_hierarchies(step: &MountStep, view: &View, target: &OwnedFd) -> Result<()> {
     let data = [("mode".to_owned(), Some("755".to_owned()))];
     let attributes = step.attributes.set & !attr::RDONLY;
-    let tmpfs = new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?;
+    let tmpfs = new_file_system("tmpfs", Some("cgroup"), &data, attributes)?;
     attach(tmpfs.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
     for (name, controllers, own) in &view.v1 {
         mkdirat(&tmpfs, name.as_str(), Mode::from_raw_mode(0o755)).context(|| format!("mkdir {name}"))?;
-        if !view.namespace || !mount_new(&tmpfs, name, controllers, step.attributes.set)? {
-            let mount =
-                detach(CWD, &own.to_string_lossy(), false).context(|| format!("open_tree {}", own.display()))?;
-            change(mount.as_fd(), step).context(|| format!("mount_setattr {}", own.display()))?;
-            let place = tree::find(tmpfs.as_fd(), name).context(|| format!("openat2 {name}"))?;
-            attach(mount.as_fd(), place.as_fd()).context(|| format!("move_mount {}/{name}", step.destination))?;
+        let place = format!("/proc/self/fd/{}/{name}", tmpfs.as_raw_fd());
+        if !view.namespace || !mount_new(&place, controllers, step.attributes.set)? {
+            mount_bind(own, place.as_str()).context(|| format!("mount MS_BIND {}", own.display()))?;
         }
         // Second names of co-mounted controllers, which programs look for.
         for controller in controllers.split(',').filter(|c| controllers.contains(',') && c != name) {
             symlinkat(name.as_str(), &tmpfs, controller).context(|| format!("symlink {controller}"))?;
         }
     }
-    if step.attributes.set & attr::RDONLY != 0 {
-        change(tmpfs.as_fd(), step).context(|| format!("mount_setattr {}", step.destination))?;
-    }
+    mount_setattr(tmpfs.as_fd(), c"", true, step.attributes, None)
+        .context(|| format!("mount_setattr {}", step.destination))?;
+    tree::release(tmpfs);
     Ok(())
 }
 
 /// A new mount of a hierarchy, whose root is the root of this process's cgroup namespace. False where a user namespace refuses it.
-///
-/// mount(2) by the descriptor's name in /proc: one call, where the newer calls need six.
-fn mount_new(tmpfs: &OwnedFd, name: &str, controllers: &str, attributes: u64) -> Result<bool> {
-    let place = format!("/proc/self/fd/{}/{name}", tmpfs.as_raw_fd());
+fn mount_new(place: &str, controllers: &str, attributes: u64) -> Result<bool> {
     let data = match controllers.strip_prefix("name=") {
         Some(_) => format!("none,{controllers}"),
         None => controllers.to_owned(),
     };
     let data = CString::new(data).map_err(|_| Error::Other("a controller's name holds a NUL".into()))?;
-    let flags = [
-        (attr::RDONLY, MountFlags::RDONLY),
-        (attr::NOSUID, MountFlags::NOSUID),
-        (attr::NODEV, MountFlags::NODEV),
-        (attr::NOEXEC, MountFlags::NOEXEC),
-    ];
-    let flags =
-        flags.iter().filter(|(bit, _)| attributes & bit != 0).fold(MountFlags::empty(), |all, (_, flag)| all | *flag);
-    match mount(c"cgroup", place.as_str(), c"cgroup", flags, data.as_c_str()) {
+    // The attribute `ro` comes with the others, for the mount alone: the hierarchy is the host's too.
+    let flags = mount_flags(attributes & !attr::RDONLY);
+    match mount(c"cgroup", place, c"cgroup", flags, data.as_c_str()) {
         Ok(()) => Ok(true),
         Err(Errno::PERM) => Ok(false),
         Err(e) => Err(e).context(|| format!("mount cgroup {controllers}")),

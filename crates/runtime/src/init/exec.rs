@@ -100,6 +100,9 @@ impl Init<'_> {
         let has_home = program.env.iter().any(|entry| entry.starts_with("HOME="));
         let env = strings(&program.env, (!has_home).then(|| format!("HOME={}", self.home_directory())))?;
         let path = self.program.take().ok_or(Errno::NOENT)?;
+        if let Some(limit) = self.late_limit.take() {
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?;
+        }
         process::close_on_exec_from(3 + program.preserved)?;
         // Rust ignores SIGPIPE; what is ignored stays so over execve.
         signal::set_default(13)?;

@@ -7,20 +7,11 @@ use carboy_sys::process::{self, CapabilitySets};
 use carboy_sys::seccomp;
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Linux has 41 capabilities (6.18); the loop below ends at the first that the kernel does not know.
 const MAX_CAPABILITY: u8 = 63;
-
-/// Sets resource limits of this process.
-pub fn set_limits(limits: &[Limit]) -> Result<()> {
-    for limit in limits {
-        setrlimit(limit.resource, Rlimit { current: limit.soft, maximum: limit.hard })
-            .context(|| format!("setrlimit {}", limit.name))?;
-    }
-    Ok(())
-}
 
 /// Takes the IDs that the user namespace maps to root. One without a root, or one that denies setgroups(2), is left as it is.
 pub fn become_root() -> Result<()> {
@@ -37,7 +28,26 @@ pub fn become_root() -> Result<()> {
     Ok(())
 }
 
+/// As many descriptors as this process may need itself.
+const OWN_FILES: u64 = 256;
+
 impl Init<'_> {
+    /// Sets resource limits of this process. Fewer descriptors than it needs itself are a matter for its last moment.
+    pub fn set_limits(&mut self, limits: &[Limit]) -> Result<()> {
+        for limit in limits {
+            let mut now = Rlimit { current: limit.soft, maximum: limit.hard };
+            if limit.resource == Resource::Nofile && limit.soft.is_some_and(|soft| soft < OWN_FILES) {
+                self.late_limit = Some(now.clone());
+                if limit.hard.is_some_and(|hard| hard < OWN_FILES) {
+                    continue;
+                }
+                now.current = Some(OWN_FILES);
+            }
+            setrlimit(limit.resource, now).context(|| format!("setrlimit {}", limit.name))?;
+        }
+        Ok(())
+    }
+
     /// Installs a filter; the descriptor of notifications goes to its listener.
     pub fn install_filter(&mut self, filter: &Filter) -> Result<()> {
         let listener = seccomp::install(&filter.program, filter.flags).context(|| "seccomp SECCOMP_SET_MODE_FILTER")?;

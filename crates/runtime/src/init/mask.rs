@@ -28,7 +28,10 @@ impl Stamp {
             self.used = true;
             return attach(self.mount.as_fd(), target.as_fd());
         }
-        attach(detach(self.mount.as_fd(), "", false)?.as_fd(), target.as_fd())
+        let copy = detach(self.mount.as_fd(), "", false)?;
+        attach(copy.as_fd(), target.as_fd())?;
+        tree::release(copy);
+        Ok(())
     }
 }
 
@@ -56,7 +59,9 @@ impl Init<'_> {
             };
             let Some(stamp) = stamp else { continue };
             stamp.put(&target).context(|| format!("mask {path}"))?;
+            tree::release(target);
         }
+        [null, empty].into_iter().flatten().for_each(|stamp| tree::release(stamp.mount));
         Ok(())
     }
 
@@ -72,6 +77,8 @@ impl Init<'_> {
             let mount = detach(target.as_fd(), "", true).context(|| format!("open_tree {path}"))?;
             mount_setattr(mount.as_fd(), c"", true, change, None).context(|| format!("mount_setattr {path}"))?;
             attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
+            tree::release(mount);
+            tree::release(target);
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ pub struct Inheritance {
     /// A pidfd of the container's init, for `exec`.
     pub container: Option<OwnedFd>,
     /// By what to join the cgroup.
-    pub joiner: Option<carboy_cgroup::Joiner>,
+    pub cgroup: Option<crate::cgroups::Entry>,
     /// What hooks read.
     pub state: State,
     /// Whether /dev is the container's own, where /dev/console can be made.
@@ -55,6 +55,8 @@ pub struct Init<'a> {
     inheritance: &'a Inheritance,
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
+    own_proc: bool,
+    late_limit: Option<rustix::process::Rlimit>,
     null: Option<OwnedFd>,
     shared_root: Option<OwnedFd>,
     cwd_pending: Option<String>,
@@ -71,6 +73,8 @@ pub fn run(steps: &[Step], inheritance: &Inheritance) -> ! {
         inheritance,
         root: None,
         proc: None,
+        own_proc: false,
+        late_limit: None,
         null: None,
         shared_root: None,
         cwd_pending: None,
@@ -156,7 +160,7 @@ impl Init<'_> {
 
     fn perform_on_process(&mut self, action: &Action) -> Result<()> {
         match action {
-            Action::Limits(limits) => identity::set_limits(limits),
+            Action::Limits(limits) => self.set_limits(limits),
             Action::Scheduler(attr) => priority::sched_setattr(*attr).context(|| "sched_setattr"),
             Action::IoPriority(class, level) => priority::ioprio_set(*class, *level).context(|| "ioprio_set"),
             Action::Personality(domain) => priority::personality(*domain).context(|| "personality"),
@@ -194,10 +198,7 @@ impl Init<'_> {
 
     /// Moves this process into its cgroup: one that moves itself is spared the system-wide lock of moving another.
     fn join_cgroup(&self) -> Result<()> {
-        match &self.inheritance.joiner {
-            Some(joiner) => Ok(joiner.join()?),
-            None => Ok(()),
-        }
+        self.inheritance.cgroup.as_ref().map_or(Ok(()), |entry| entry.join())
     }
 
     fn open_current_root(&mut self) -> Result<()> {

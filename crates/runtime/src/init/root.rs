@@ -37,6 +37,7 @@ impl Init<'_> {
         let target =
             rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| format!("open {path}"))?;
         super::mounts::attach(root.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
+        tree::release(target);
         self.root = Some(root);
         Ok(())
     }
@@ -102,10 +103,12 @@ impl Init<'_> {
 
     fn private_proc(&self) -> Result<OwnedFd> {
         const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-        if let Ok(mount) = super::mounts::new_file_system("proc", None, &[], 0) {
+        if !self.own_proc
+            && let Ok(mount) = super::mounts::new_file_system("proc", None, &[], 0)
+        {
             return Ok(mount);
         }
-        // In a user namespace that does not own its PID namespace only the /proc that is there can be used.
+        // It was mounted by this process; or, in a user namespace that does not own its PID namespace, only the /proc that is there can be used.
         let fd = tree::find_plain(self.root()?, "/proc").context(|| "openat2 /proc")?;
         let stat = rustix::fs::fstatfs(&fd).context(|| "fstatfs /proc")?;
         if stat.f_type as i64 == PROC_SUPER_MAGIC { Ok(fd) } else { Err(Error::Other("/proc is not procfs".into())) }

@@ -64,9 +64,9 @@ fn make(root: BorrowedFd<'_>, path: &str, want: Want, budget: u32) -> Result<Own
         let last = index + 1 == parts.len();
         let next = format!("{}/{part}", known.trim_end_matches('/'));
         match find(root, &next) {
-            Ok(fd) => at = fd,
+            Ok(fd) => release(std::mem::replace(&mut at, fd)),
             Err(Errno::NOENT) => match make_one(at.as_fd(), part, if last { want } else { Want::Directory }) {
-                Ok(fd) => at = fd,
+                Ok(fd) => release(std::mem::replace(&mut at, fd)),
                 Err(Errno::EXIST) => return follow(root, at.as_fd(), &known, part, &parts[index + 1..], want, budget),
                 Err(e) => return Err(e).context(|| format!("make {next}")),
             },
@@ -113,6 +113,15 @@ pub fn parent_of<'p>(root: BorrowedFd<'_>, path: &'p str) -> Result<(OwnedFd, &'
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     let parent = if parent.is_empty() { "/" } else { parent };
     Ok((find_or_make(root, parent, Want::Directory)?, name))
+}
+
+/// Lets go of a descriptor that is not needed any more. As long as few are open they are left to execve, which closes them for nothing:
+/// a system call saved for each.
+pub fn release(fd: OwnedFd) {
+    use std::os::fd::AsRawFd;
+    if fd.as_raw_fd() < 200 {
+        std::mem::forget(fd);
+    }
 }
 
 /// Removes a name that is no directory; a missing one is fine.

@@ -1,6 +1,7 @@
 //! The birth of the init process: one clone3, or two where a user namespace must be joined first.
 
 use super::Runner;
+use crate::cgroups::Entry;
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::init::{self, Inheritance};
@@ -20,15 +21,15 @@ impl Runner<'_> {
             console_socket: self.launch.console_socket.take(),
             start_socket: self.launch.start_socket.take(),
             container: self.launch.container.take(),
-            joiner: self.joiner.take(),
+            cgroup: self.cgroup.take(),
             state: self.launch.state.clone(),
             own_dev: self.launch.plan.steps.iter().any(|step| matches!(step.action, crate::step::Action::Devices(_))),
             trace: self.launch.trace,
         };
         let visible = birth.create & flag::NEWPID == 0;
-        if visible {
+        if visible && birth.create & flag::NEWUSER == 0 {
             // Other processes of the container will see this one and its children until they execute: they may not look into
-            // it, nor get at the runtime's executable by it (CVE-2016-9962, CVE-2019-5736).
+            // it (CVE-2016-9962). A new user namespace keeps them out by itself, and its maps must be written from outside.
             process::set_dumpable(false).context(|| "prctl PR_SET_DUMPABLE")?;
         }
         if birth.through.is_empty() {
@@ -43,13 +44,16 @@ impl Runner<'_> {
         init::run(&self.launch.plan.steps, inheritance)
     }
 
-    fn born_directly(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
+    fn born_directly(&mut self, birth: &Birth, mut inheritance: Inheritance) -> Result<()> {
         let home = birth.pid_namespace.as_ref();
         let home = home.map(|place| enter_pid_namespace(place, inheritance.container.as_ref())).transpose()?;
-        match clone3(birth.create, None).context(|| "clone3")? {
+        let cgroup = inheritance.cgroup.as_ref().and_then(Entry::clone_into);
+        match clone3(birth.create, cgroup).context(|| "clone3")? {
             Clone::Child => self.be_init(&inheritance),
             Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
         }
+        // A dozen descriptors that this short-lived process need not close one by one.
+        std::mem::forget(inheritance.cgroup.take());
         if let Some(home) = home {
             // Hooks, too, are children of this process.
             carboy_sys::namespace::setns(home.as_fd(), flag::NEWPID).context(|| "setns back")?;
@@ -59,7 +63,9 @@ impl Runner<'_> {
 
     /// An intermediate process joins the namespaces, the user namespace first, and makes init as a child of this process.
     fn born_through(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
-        let Clone::Parent { pidfd, .. } = clone3(0, None).context(|| "clone3")? else {
+        // Its child will be where it is.
+        let cgroup = inheritance.cgroup.as_ref().and_then(Entry::clone_into);
+        let Clone::Parent { pidfd, .. } = clone3(0, cgroup).context(|| "clone3")? else {
             let result = init::join(&birth.through, inheritance.container.as_ref()).and_then(|()| {
                 match clone3(birth.create | flag::PARENT, None).context(|| "clone3")? {
                     Clone::Child => self.be_init(&inheritance),

@@ -54,7 +54,7 @@ struct Runner<'a> {
     channel: Option<Channel>,
     child: Option<(i32, OwnedFd)>,
     console: Option<OwnedFd>,
-    joiner: Option<carboy_cgroup::Joiner>,
+    cgroup: Option<cgroups::Entry>,
     times: Vec<(u16, u64)>,
     executed: bool,
 }
@@ -68,7 +68,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         channel: Some(channel),
         child: None,
         console: None,
-        joiner: None,
+        cgroup: None,
         times: Vec::new(),
         executed: false,
     };
@@ -100,7 +100,7 @@ impl Runner<'_> {
             _ if step.actor == Actor::Init => return Ok(()),
             Action::IdMaps(maps) => idmap::write(self.pid(), maps),
             Action::OomScore(score) => set_oom_score(self.pid(), *score),
-            Action::Cgroup(placement) => placement.create().map(|joiner| self.joiner = joiner),
+            Action::Cgroup(placement) => placement.create().map(|entry| self.cgroup = entry),
             Action::OuterLimits(limits) => set_limits(self.pid(), limits),
             Action::Hooks(moment, list) => {
                 // After the program has started its state is running.
@@ -227,11 +227,12 @@ fn set_oom_score(pid: i32, score: i32) -> Result<()> {
     }
 }
 
-/// Init sets its own limits afterwards; what it may not raise in its user namespace is raised from here, if this process may.
+/// In its user namespace init may not raise its limits; this process may, if it may at all.
 fn set_limits(pid: i32, limits: &[Limit]) -> Result<()> {
     for limit in limits {
         let value = Rlimit { current: limit.soft, maximum: limit.hard };
-        let _ = rustix::process::prlimit(Pid::from_raw(pid), limit.resource, value);
+        rustix::process::prlimit(Pid::from_raw(pid), limit.resource, value)
+            .context(|| format!("prlimit {}", limit.name))?;
     }
     Ok(())
 }

@@ -100,6 +100,8 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     process::check(process)?;
     let namespaces = plan_namespaces(linux)?;
     let mut planner = Planner::new(host);
+    // In a new user namespace init could not raise them.
+    let outer_limits = namespaces.new & flag::NEWUSER != 0 && host.euid == 0 && !process.rlimits.is_empty();
     planner.birth(process, linux, &namespaces, placement)?;
     planner.early(request, linux, &namespaces);
     let rootfs = request.bundle.join(&root.path).to_string_lossy().into_owned();
@@ -114,13 +116,16 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
         planner.init("process.terminal", Action::Console(size));
     }
     planner.finish_root(spec, linux, root.readonly)?;
-    planner.process(process, linux, request.preserved)?;
+    planner.process(process, linux, request.preserved, outer_limits)?;
     if request.listen_fds > 0 {
         // sd_listen_fds(3): the program is PID 1, or at least not the process that was named before.
         planner.program.env.push(format!("LISTEN_FDS={}", request.listen_fds));
         planner.program.env.push("LISTEN_PID=1".into());
     }
     planner.init("", Action::Tell(Signal::Created));
+    if outer_limits {
+        planner.runtime("process.rlimits", Action::OuterLimits(process::limits(&process.rlimits)?));
+    }
     planner.runtime("", Action::Tell(Signal::Proceed));
     if request.await_start {
         planner.init("", Action::AwaitStart);
@@ -187,7 +192,7 @@ pub fn plan_exec(
         let size = process.console_size.as_ref().map(|size| (size.height, size.width));
         planner.init("process.terminal", Action::Console(size));
     }
-    planner.process(process, linux, preserved)?;
+    planner.process(process, linux, preserved, false)?;
     planner.init("", Action::Tell(Signal::Created));
     planner.runtime("", Action::Tell(Signal::Proceed));
     planner.execute();
@@ -261,10 +266,6 @@ impl<'a> Planner<'a> {
             let maps = self.id_maps(linux)?;
             self.setgroups_denied = maps.deny_setgroups;
             self.runtime("linux.uidMappings", Action::IdMaps(maps));
-            let limits = process::limits(&process.rlimits)?;
-            if !limits.is_empty() && self.host.euid == 0 {
-                self.runtime("process.rlimits", Action::OuterLimits(limits));
-            }
             self.runtime("", Action::Tell(Signal::MapsWritten));
         }
         if let Some(score) = process.oom_score_adj {

@@ -72,9 +72,9 @@ pub fn check(process: &Process) -> Result<()> {
 
 impl Planner<'_> {
     /// What the process becomes, in the order that privileges require.
-    pub fn process(&mut self, process: &Process, linux: &Linux, preserved: u32) -> Result<()> {
+    pub fn process(&mut self, process: &Process, linux: &Linux, preserved: u32, outer_limits: bool) -> Result<()> {
         let limits = limits(&process.rlimits)?;
-        if !limits.is_empty() {
+        if !limits.is_empty() && !outer_limits {
             self.init("process.rlimits", Action::Limits(limits));
         }
         self.priorities(process, linux)?;
