@@ -31,6 +31,21 @@ impl Engine {
         Ok(made.record.id)
     }
 
+    /// Refuses a request for everything that can be told before its image is there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] and others, as [`Engine::create`]; nothing has been made.
+    pub fn check(&self, request: &RunRequest) -> Result<()> {
+        let draft = Draft::new(request)?;
+        if let Some(id) = self.name_holder(&draft.name) {
+            return Err(Error::NameInUse { name: draft.name, id });
+        }
+        if request.image.is_none() {
+            self.rootfs_folder(request)?;
+        }
+        draft.check(self, request)
+    }
+
     pub(crate) fn make(&self, request: &RunRequest, trace: &mut Trace) -> Result<Made> {
         let image = self.image_of(request)?;
         let mut draft = Draft::new(request)?;

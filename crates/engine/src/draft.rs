@@ -47,13 +47,34 @@ impl Draft {
         Ok(Draft { id, name, hostname, created_ns: now_ns() })
     }
 
+    /// Everything that can be told of a request before its image is there, so that a mistake costs no pull.
+    pub(crate) fn check(&self, engine: &Engine, request: &RunRequest) -> Result<()> {
+        let image = ContainerConfig { cmd: Some(vec!["/".into()]), ..ContainerConfig::default() };
+        if let Some(signal) = &request.stop_signal {
+            signal::parse_signal(signal)?;
+        }
+        spec::generate(&Inputs {
+            id: &self.id,
+            request: &RunRequest { entrypoint: None, ..request.clone() },
+            image: &image,
+            hostname: &self.hostname,
+            container_dir: &engine.folders.root,
+            rootfs: &engine.folders.root,
+            user: &ResolvedUser::default(),
+            volumes: &[],
+            devices: &spec::host_devices(request, engine.is_rootless())?,
+            host: engine.host(),
+        })?;
+        Ok(())
+    }
+
     /// The container's folder, and the claim of its name.
     pub(crate) fn folder_step(&self, engine: &Engine) -> Step {
         let path = engine.folders.container(&self.id);
         Step::new(
             Action::Folder { path, mode: 0o711, existing: false },
             "everything that lasts of a container is in one folder",
-            "",
+            "always",
         )
     }
 

@@ -28,11 +28,10 @@ pub(crate) fn new_name() -> Result<String> {
     Ok(format!("{}_{}", pick(&ADJECTIVES, bytes[0], bytes[1]), pick(&VESSELS, bytes[2], bytes[3])))
 }
 
-/// Whether a name fits `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, Docker's grammar; such a name is safe as a path component.
+/// Whether a name fits `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, Podman's grammar (Docker's wants two characters at least); such a name is safe as a path component.
 pub(crate) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && name.len() > 1
         && name.len() <= 255
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
@@ -131,7 +130,7 @@ mod tests {
     #[test]
     fn names_that_could_be_paths_are_refused() {
         assert_eq!(check_name("/web").unwrap(), "web");
-        for bad in ["", "a", "..", "a/b", "-x", ".x", "a b", "ä1"] {
+        for bad in ["", "..", "a/b", "-x", ".x", "a b", "ä1"] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }

@@ -149,7 +149,7 @@ impl Engine {
             Step::new(
                 Action::Folder { path: config.run_dir.clone(), mode: 0o711, existing: true },
                 "lock, sockets and mount point, which a reboot may take",
-                "",
+                "always",
             ),
             Step::new(
                 Action::File { path, content, durability: Durability::Process },

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome, usage};
 use crate::progress::{PullDisplay, closing_lines};
 use crate::{output, settings};
 use anyhow::Context;
-use carboy_distribution::{Client, Credentials, Proxies, Settings};
+use carboy_distribution::{Client, Credential, Credentials, Proxies, Settings};
 use carboy_engine::Engine;
 use carboy_image::ImageError;
 use carboy_image::pull::{PullOptions, Wanted};
@@ -18,6 +18,7 @@ use std::process::Command;
 pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
     let reference = Reference::parse(&args.image).map_err(ImageError::from)?;
     let wanted = platform(args.platform.as_deref())?;
+    let credentials = args.creds.as_deref().map(credentials).transpose()?;
     let engine = settings::engine(global)?;
     if let Some(code) = within_user_namespace(&engine)? {
         return Ok(code);
@@ -28,7 +29,8 @@ pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
     // An image is named by its ID on standard output; everything else is for people and goes there only where docker's does.
     let display = PullDisplay::new(io::stdout(), args.quiet).context("look at standard output")?;
     let options = PullOptions { platform: wanted, parallel: None };
-    let pulled = carboy_image::pull::pull(engine.images()?, &client(args.tls_verify), &reference, &options, &display);
+    let client = client(args.tls_verify, credentials);
+    let pulled = carboy_image::pull::pull(engine.images()?, &client, &reference, &options, &display);
     display.finish();
     let pulled = pulled.map_err(|e| Failure::Other(e.into()))?;
     if args.quiet {
@@ -65,7 +67,7 @@ pub(super) fn for_run(
     }
     let display = PullDisplay::new(io::stderr(), false).context("look at standard error")?;
     let options = PullOptions { platform: wanted, parallel: None };
-    let pulled = carboy_image::pull::pull(engine.images()?, &client(tls_verify), &reference, &options, &display);
+    let pulled = carboy_image::pull::pull(engine.images()?, &client(tls_verify, None), &reference, &options, &display);
     display.finish();
     pulled.map(drop).map_err(|e| Failure::Other(e.into()))
 }
@@ -74,11 +76,20 @@ fn platform(text: Option<&str>) -> Result<Option<Wanted>, Failure> {
     text.map(|text| text.parse().map_err(|e: carboy_image::pull::ParsePlatformError| usage(e.to_string()))).transpose()
 }
 
-fn client(tls_verify: Option<bool>) -> Client {
+fn credentials(text: &str) -> Result<Credentials, Failure> {
+    match text.split_once(':') {
+        Some((user, password)) if !user.is_empty() => {
+            Ok(Credentials::given(Credential::Basic { user: user.to_owned(), password: password.to_owned() }))
+        }
+        _ => Err(usage("invalid --creds: USER:PASSWORD")),
+    }
+}
+
+fn client(tls_verify: Option<bool>, given: Option<Credentials>) -> Client {
     carboy_sys::resolver::limit_to_files_and_dns();
-    let files = Credentials::standard_files(|name| std::env::var_os(name));
+    let standard = || Credentials::in_files(Credentials::standard_files(|name| std::env::var_os(name)));
     Client::new(Settings {
-        credentials: Credentials::in_files(files),
+        credentials: given.unwrap_or_else(standard),
         tls_verify: tls_verify.unwrap_or(true),
         proxies: Proxies::from_variables(|name| std::env::var(name).ok()),
         ..Settings::default()

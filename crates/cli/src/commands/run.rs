@@ -18,6 +18,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     }
     let cidfile = args.cidfile.as_deref().map(CidFile::claim).transpose()?;
     let engine = settings::engine(global)?;
+    engine.check(&request)?;
     provide_image(global, &engine, &request, args)?;
     // Blocked only from here on, so that an interrupted pull ends at once; and before the start, so that none is lost.
     let signals = if detached { None } else { Some(Signals::take(options.signals)?) };
@@ -51,6 +52,7 @@ pub(super) fn create(global: &Global, args: &RunArgs) -> Outcome {
     let request = args.request()?;
     let cidfile = args.cidfile.as_deref().map(CidFile::claim).transpose()?;
     let engine = settings::engine(global)?;
+    engine.check(&request)?;
     provide_image(global, &engine, &request, args)?;
     let id = engine.create(&request)?;
     if let Some(cidfile) = cidfile {

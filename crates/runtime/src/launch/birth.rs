@@ -55,8 +55,11 @@ impl Runner<'_> {
         // A dozen descriptors that this short-lived process need not close one by one.
         std::mem::forget(inheritance.cgroup.take());
         if let Some(home) = home {
-            // Hooks, too, are children of this process.
-            carboy_sys::namespace::setns(home.as_fd(), flag::NEWPID).context(|| "setns back")?;
+            // Hooks, too, are children of this process. An ordinary user's process, within its user namespace, may not go back.
+            match carboy_sys::namespace::setns(home.as_fd(), flag::NEWPID) {
+                Err(rustix::io::Errno::PERM) => {}
+                result => result.context(|| "setns back")?,
+            }
         }
         Ok(())
     }
