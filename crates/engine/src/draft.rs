@@ -72,7 +72,7 @@ impl Draft {
     pub(crate) fn folder_step(&self, engine: &Engine) -> Step {
         let path = engine.folders.container(&self.id);
         Step::new(
-            Action::Folder { path, mode: 0o711, existing: false },
+            Action::Folder { of: "container", path, mode: 0o711, existing: false },
             "everything that lasts of a container is in one folder",
             "always",
         )
@@ -275,7 +275,7 @@ fn volume_steps(engine: &Engine, point: &mut MountPoint) -> Result<Vec<Step>> {
         let missing: Vec<PathBuf> =
             point.source.ancestors().take_while(|path| !path.exists()).map(PathBuf::from).collect();
         let make = |path: &PathBuf| {
-            let action = Action::Folder { path: path.clone(), mode: 0o755, existing: true };
+            let action = Action::Folder { of: "bind mount", path: path.clone(), mode: 0o755, existing: true };
             Step::new(action, "the folder to bind does not exist", format!("-v {}", point.source.display()))
         };
         return Ok(missing.iter().rev().map(make).collect());
@@ -286,7 +286,11 @@ fn volume_steps(engine: &Engine, point: &mut MountPoint) -> Result<Vec<Step>> {
         return Ok(Vec::new());
     }
     let make = |path: PathBuf, mode: u32| {
-        Step::new(Action::Folder { path, mode, existing: true }, "the volume does not exist yet", format!("-v {name}"))
+        Step::new(
+            Action::Folder { of: "volume", path, mode, existing: true },
+            "the volume does not exist yet",
+            format!("-v {name}"),
+        )
     };
     Ok(vec![make(engine.folders.volumes(), 0o711), make(folder, 0o711), make(point.source.clone(), 0o755)])
 }

@@ -19,8 +19,8 @@ pub(crate) struct Step {
 /// What a step does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
-    /// Makes a folder; it may exist already if `existing` says so.
-    Folder { path: PathBuf, mode: u32, existing: bool },
+    /// Makes a folder, called `of` where it is shown; it may exist already if `existing` says so.
+    Folder { of: &'static str, path: PathBuf, mode: u32, existing: bool },
     /// Claims a name: exclusive, with its content, in one system call.
     Claim { name: String, link: PathBuf, id: String },
     /// Writes a file.
@@ -37,8 +37,8 @@ impl Step {
     /// As it is shown.
     pub(crate) fn report(&self) -> StepReport {
         let (name, calls) = match &self.action {
-            Action::Folder { path, mode, .. } => {
-                (format!("folder {}", tail(path)), vec![format!("mkdir({:?}, 0{mode:o})", path.display().to_string())])
+            Action::Folder { of, path, mode, .. } => {
+                (format!("folder of the {of}"), vec![format!("mkdir({:?}, 0{mode:o})", path.display().to_string())])
             }
             Action::Claim { name, link, id } => (
                 format!("claim the name {name}"),
@@ -75,7 +75,7 @@ impl Step {
     /// Does it. A name that is taken is an `AlreadyExists` of the symbolic link, for the caller to judge.
     pub(crate) fn execute(&self) -> Result<()> {
         match &self.action {
-            Action::Folder { path, mode, existing } => match make_folder(path, *mode) {
+            Action::Folder { path, mode, existing, .. } => match make_folder(path, *mode) {
                 Err(e) if *existing && e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
                 result => result.map_err(Error::at("make folder", path)),
             },

@@ -147,7 +147,7 @@ impl Engine {
         let content = json("monitor.json", config)?;
         Ok(vec![
             Step::new(
-                Action::Folder { path: config.run_dir.clone(), mode: 0o711, existing: true },
+                Action::Folder { of: "run", path: config.run_dir.clone(), mode: 0o711, existing: true },
                 "lock, sockets and mount point, which a reboot may take",
                 "always",
             ),
