@@ -59,7 +59,7 @@ fn print(value: &Value, format: Option<&str>) -> Outcome {
     match format {
         Some(format) => output::line(&Format::parse(format)?.render(value)?)?,
         None => {
-            for (name, value) in value.as_object().into_iter().flatten() {
+            for (name, value) in value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 output::line(&format!("{name}: {text}"))?;
             }
