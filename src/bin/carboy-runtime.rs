@@ -1,4 +1,4 @@
 //! The OCI runtime.
-fn main() -> std::process::ExitCode {
-    carboy_runtime::main()
-}
+#![no_main]
+
+carboy_sys::entry!(carboy_runtime::main);

@@ -108,13 +108,13 @@ fn the_runtime_s_executable_cannot_be_written() {
     let bundle =
         Bundle::script("while :; do for p in /proc/[0-9]*; do echo x 2>/dev/null >> $p/exe; done; done 2>/dev/null");
     let program = bundle.path().join("runtime");
-    std::fs::copy(crate::common::binary(), &program).unwrap();
+    crate::common::copy_binary(&program);
     let before = std::fs::read(&program).unwrap();
     std::fs::write(bundle.rootfs().join("bin/script"), "#!/proc/self/exe\n").unwrap();
     std::fs::set_permissions(bundle.rootfs().join("bin/script"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
     bundle.run_detached();
-    for _ in 0..20 {
+    for _ in 0..50 {
         for target in ["/proc/self/exe", "/bin/script"] {
             let _ = std::process::Command::new(&program)
                 .arg("--root")
@@ -123,6 +123,7 @@ fn the_runtime_s_executable_cannot_be_written() {
                 .output();
         }
     }
+    std::thread::sleep(std::time::Duration::from_millis(300));
     bundle.call(&["delete", "-f", &bundle.name]).good();
     assert!(std::fs::read(&program).unwrap() == before, "the runtime was overwritten");
 }

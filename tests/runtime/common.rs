@@ -156,6 +156,12 @@ impl Drop for Bundle {
     }
 }
 
+/// Copies the runtime. By cp(1): a descriptor for writing in this process would be inherited by what other tests start, and a file that
+/// is open for writing cannot be executed.
+pub(crate) fn copy_binary(to: &Path) {
+    assert!(Command::new("cp").arg(binary()).arg(to).status().unwrap().success());
+}
+
 /// The directories of a cgroup at the top of any hierarchy.
 pub(crate) fn cgroups_of(name: &str) -> Vec<PathBuf> {
     let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());

@@ -48,7 +48,8 @@ impl Entry {
 
     /// Joins what it was not born in.
     pub fn join(&self) -> Result<()> {
-        Ok(if self.born_there { self.joiner.join_rest()? } else { self.joiner.join()? })
+        let joined = if self.born_there { self.joiner.join_rest() } else { self.joiner.join() };
+        joined.map_err(Error::from)
     }
 }
 

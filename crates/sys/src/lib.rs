@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod clone;
+pub mod entry;
 pub mod exec;
 pub mod inherit;
 pub mod keyring;

@@ -17,9 +17,9 @@ mod state;
 pub use create::connect_to;
 
 use crate::args::{Globals, Verb};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use rustix::fs::{Mode, OFlags};
 use std::io::Write;
-use std::process::ExitCode;
 
 const HELP: &str = "\
 Usage: carboy-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]
@@ -52,14 +52,15 @@ Global options:
   --version, --help
 ";
 
-/// Entry point.
-pub fn main() -> ExitCode {
+/// Entry point. Returns the exit status.
+pub fn main() -> u8 {
     let mut parser = lexopt::Parser::from_env();
-    let (globals, verb) = match Globals::parse(&mut parser) {
+    let parsed = open_streams().and_then(|()| Globals::parse(&mut parser));
+    let (globals, verb) = match parsed {
         Ok(parsed) => parsed,
         Err(e) => {
             Globals::default().log.error(&e.to_string());
-            return ExitCode::FAILURE;
+            return 1;
         }
     };
     let result = match verb {
@@ -67,13 +68,24 @@ pub fn main() -> ExitCode {
         Verb::Help => print(HELP).map(|()| 0),
         Verb::Do(verb) => dispatch(&verb, &globals, &mut parser),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err((e, code)) => {
-            globals.log.error(&e.to_string());
-            ExitCode::from(code)
-        }
+    result.unwrap_or_else(|(e, code)| {
+        globals.log.error(&e.to_string());
+        code
+    })
+}
+
+/// Opens what is closed of the three streams on /dev/null, so that no descriptor of this process's own takes their place.
+fn open_streams() -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let mut fds = streams.each_ref().map(|stream| PollFd::new(stream, PollFlags::empty()));
+    poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).context(|| "poll the standard streams")?;
+    for _ in fds.iter().filter(|fd| fd.revents().contains(PollFlags::NVAL)) {
+        // The lowest number that is free: just that of the closed one. It is theirs from now on.
+        let null = rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty()).context(|| "open /dev/null")?;
+        std::mem::forget(null);
     }
+    Ok(())
 }
 
 /// An error with the exit status that it means.

@@ -51,7 +51,11 @@ fn mount_hierarchies(step: &MountStep, view: &View, target: &OwnedFd) -> Result<
         mkdirat(&tmpfs, name.as_str(), Mode::from_raw_mode(0o755)).context(|| format!("mkdir {name}"))?;
         let place = format!("/proc/self/fd/{}/{name}", tmpfs.as_raw_fd());
         if !view.namespace || !mount_new(&place, controllers, step.attributes.set)? {
-            mount_bind(own, place.as_str()).context(|| format!("mount MS_BIND {}", own.display()))?;
+            match mount_bind(own, place.as_str()) {
+                // A user to whom no cgroup is delegated has a container without: it sees none.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(e).context(|| format!("mount MS_BIND {}", own.display())),
+            }
         }
         // Second names of co-mounted controllers, which programs look for.
         for controller in controllers.split(',').filter(|c| controllers.contains(',') && c != name) {

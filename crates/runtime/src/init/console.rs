@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::Winsize;
 use std::os::fd::{AsFd, OwnedFd};
 
-const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+const DEVPTS_SUPER_MAGIC: rustix::fs::FsWord = 0x1cd1;
 
 impl Init<'_> {
     /// Opens a pair, hands the master out, and makes the other end the controlling terminal and the three streams.
@@ -23,7 +23,7 @@ impl Init<'_> {
         let master = tree::open(root, "/dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY)
             .context(|| "open /dev/pts/ptmx (a terminal needs a devpts there)")?;
         let kind = fstatfs(&master).context(|| "fstatfs /dev/pts/ptmx")?.f_type;
-        if kind as i64 != DEVPTS_SUPER_MAGIC {
+        if kind != DEVPTS_SUPER_MAGIC {
             return Err(Error::Other("/dev/pts/ptmx is not of a devpts".into()));
         }
         unlockpt(&master).context(|| "unlockpt")?;

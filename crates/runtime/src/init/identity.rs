@@ -37,7 +37,7 @@ impl Init<'_> {
         for limit in limits {
             let mut now = Rlimit { current: limit.soft, maximum: limit.hard };
             if limit.resource == Resource::Nofile && limit.soft.is_some_and(|soft| soft < OWN_FILES) {
-                self.late_limit = Some(now.clone());
+                self.late_limit = Some(now);
                 if limit.hard.is_some_and(|hard| hard < OWN_FILES) {
                     continue;
                 }

@@ -5,7 +5,7 @@ use super::{Init, copy_up};
 use crate::error::{Context, Error, Result};
 use crate::step::{MountSource, MountStep};
 use carboy_sys::mount::{Change, attr, mount_setattr};
-use rustix::fs::{CWD, FileType};
+use rustix::fs::{CWD, FileType, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -216,6 +216,5 @@ pub fn change(mount: BorrowedFd<'_>, step: &MountStep) -> Result<(), Errno> {
 }
 
 fn is_proc(fd: BorrowedFd<'_>) -> bool {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-    rustix::fs::fstatfs(fd).is_ok_and(|stat| stat.f_type as i64 == PROC_SUPER_MAGIC)
+    rustix::fs::fstatfs(fd).is_ok_and(|stat| stat.f_type == PROC_SUPER_MAGIC)
 }

@@ -3,7 +3,7 @@
 use super::{Init, tree};
 use crate::error::{Context, Error, Result};
 use carboy_sys::mount::{Change, attr, mount_setattr, propagation};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use std::ffi::CString;
@@ -102,7 +102,6 @@ impl Init<'_> {
     }
 
     fn private_proc(&self) -> Result<OwnedFd> {
-        const PROC_SUPER_MAGIC: i64 = 0x9fa0;
         if !self.own_proc
             && let Ok(mount) = super::mounts::new_file_system("proc", None, &[], 0)
         {
@@ -111,7 +110,7 @@ impl Init<'_> {
         // It was mounted by this process; or, in a user namespace that does not own its PID namespace, only the /proc that is there can be used.
         let fd = tree::find_plain(self.root()?, "/proc").context(|| "openat2 /proc")?;
         let stat = rustix::fs::fstatfs(&fd).context(|| "fstatfs /proc")?;
-        if stat.f_type as i64 == PROC_SUPER_MAGIC { Ok(fd) } else { Err(Error::Other("/proc is not procfs".into())) }
+        if stat.f_type == PROC_SUPER_MAGIC { Ok(fd) } else { Err(Error::Other("/proc is not procfs".into())) }
     }
 }
 

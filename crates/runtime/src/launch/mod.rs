@@ -130,14 +130,10 @@ impl Runner<'_> {
 
     /// Waits until init lets this side go on.
     fn hear(&mut self, signal: Signal) -> Result<()> {
-        loop {
-            match self.next()? {
-                Some(Message::Tell(told)) if told == signal => return Ok(()),
-                Some(other) => return Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),
-                None => {
-                    return Err(Error::Other("the container's first process died while it was being set up".into()));
-                }
-            }
+        match self.next()? {
+            Some(Message::Tell(told)) if told == signal => Ok(()),
+            Some(other) => Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),
+            None => Err(Error::Other("the container's first process died while it was being set up".into())),
         }
     }
 
