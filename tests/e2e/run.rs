@@ -15,12 +15,13 @@ fn status(env: &Env, flags: &[&str], field: &str) -> String {
 fn exit_codes_are_the_programs_own() {
     let env = Env::new();
     env.load_busybox();
-    for (program, code) in
-        [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("(kill -9 $(sh -c 'echo $PPID')) 2>/dev/null; exit $?", 137)]
-    {
+    for (program, code) in [("exit 0", 0), ("exit 7", 7), ("exit 255", 255)] {
         let out = env.carboy(["run", "--rm", "busybox", "sh", "-c", program]).output();
         assert_eq!((out.code, out.error().as_str()), (code, ""), "{out}");
     }
+    // A shell's way to say it of its child; as PID 1 nothing within its namespace could kill the program itself.
+    let out = env.carboy(["run", "--rm", "busybox", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]).output();
+    assert_eq!(out.code, 137, "{out}");
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn explain_prints_and_does_nothing() {
     let steps = plan["steps"].as_array().unwrap();
     assert!(steps.len() > 20, "{json}");
     for step in steps {
-        for field in ["actor", "name", "why", "from"] {
+        for field in ["actor", "name", "why"] {
             assert!(step[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {step}");
         }
     }
@@ -249,8 +250,8 @@ fn trace_times_the_steps_of_explain() {
         let plan: serde_json::Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
         plan["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect()
     };
-    let explained = names(&env.carboy(["explain", "run", "--json", "--rm", "--name", "x", "busybox", "true"]).ok());
-    let out = env.carboy(["run", "--trace", "--json", "--rm", "--name", "x", "busybox", "true"]).output();
+    let explained = names(&env.carboy(["explain", "run", "--json", "--rm", "--name", "xx", "busybox", "true"]).ok());
+    let out = env.carboy(["run", "--trace", "--json", "--rm", "--name", "xx", "busybox", "true"]).output();
     assert_eq!(out.code, 0, "{out}");
     let traced = names(&out.error());
     for name in &explained {
