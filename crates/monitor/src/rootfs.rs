@@ -1,7 +1,7 @@
 //! The root file system's mount: an overlay, or a clone of the user's directory.
 //!
 //! Works in the caller's mount namespace. Needs fsopen(2) (Linux 5.2); layers are appended one by one where the kernel can
-//! (`lowerdir+`, Linux 6.5), else given as one option string to mount(2).
+//! (`lowerdir+`, Linux 6.8, asked from 6.5 on), else given as one option string to mount(2).
 
 use crate::error::Error;
 use carboy_wire::monitor::RootMount;
@@ -88,6 +88,11 @@ struct Overlay<'a> {
 impl Overlay<'_> {
     /// `None` if this kernel cannot append layers.
     fn mount_by_parts(&self, target: &Path) -> Result<Option<()>, Error> {
+        // Before 6.5 overlayfs has only the old kind of context: that takes any option, and refuses the whole at the end, in the
+        // kernel's log and not in ours.
+        if !is_at_least(rustix::system::uname().release().to_bytes(), (6, 5)) {
+            return Ok(None);
+        }
         let fs = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
             Ok(fs) => fs,
             Err(Errno::NOSYS) => return Ok(None),
@@ -196,6 +201,13 @@ fn messages(fs: &OwnedFd) -> String {
     words.join("; ")
 }
 
+/// Whether a kernel's release, such as `6.1.0-56-cloud-amd64`, is of this version or a later one.
+fn is_at_least(release: &[u8], version: (u32, u32)) -> bool {
+    let text = String::from_utf8_lossy(release);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
+}
+
 fn is_unknown_parameter(fs: &OwnedFd) -> bool {
     messages(fs).contains("Unknown parameter")
 }
@@ -209,6 +221,20 @@ fn explained(fs: &OwnedFd, operation: &str, source: Errno) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, expected) in [
+            ("6.1.0-56-cloud-amd64", false),
+            ("6.5.0", true),
+            ("6.18.2", true),
+            ("5.15.0-100-generic", false),
+            ("7.0", true),
+            ("?", false),
+        ] {
+            assert_eq!(is_at_least(release.as_bytes(), (6, 5)), expected, "{release}");
+        }
+    }
 
     #[test]
     fn option_strings_escape_what_separates() {
