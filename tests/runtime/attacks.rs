@@ -103,26 +103,39 @@ fn passwd_cannot_hold_the_runtime_up() {
 #[test]
 #[ignore = "needs root: makes containers"]
 fn the_runtime_s_executable_cannot_be_written() {
-    // CVE-2019-5736: the program is the runtime itself, by /proc/self/exe, or by a script's interpreter; another process of the
-    // container tries to write what it finds there.
-    let bundle =
-        Bundle::script("while :; do for p in /proc/[0-9]*; do echo x 2>/dev/null >> $p/exe; done; done 2>/dev/null");
+    // CVE-2019-5736: the program is the runtime itself, by /proc/self/exe or as a script's interpreter. It is held up by a FIFO while
+    // another process of the container opens it; once nobody executes it any more, that one writes.
+    let bundle = Bundle::script(
+        "while :; do for p in /proc/[0-9]*; do \
+             if test \"$(cat $p/comm)\" = exe; then \
+                 exec 9< $p/exe; kill -9 ${p#/proc/}; sleep 0.2; echo tried > /tmp/tried; echo x >> /proc/self/fd/9; \
+             fi; \
+         done; done 2>/dev/null",
+    );
     let program = bundle.path().join("runtime");
     crate::common::copy_binary(&program);
     let before = std::fs::read(&program).unwrap();
-    std::fs::write(bundle.rootfs().join("bin/script"), "#!/proc/self/exe\n").unwrap();
+    let trap = bundle.rootfs().join("hold");
+    std::fs::create_dir(&trap).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        trap.join("config.json"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o666),
+        0,
+    )
+    .unwrap();
+    std::fs::write(bundle.rootfs().join("bin/script"), "#!/proc/self/exe run\n").unwrap();
     std::fs::set_permissions(bundle.rootfs().join("bin/script"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
     bundle.run_detached();
-    for _ in 0..50 {
-        for target in ["/proc/self/exe", "/bin/script"] {
-            let _ = std::process::Command::new(&program)
-                .arg("--root")
-                .arg(bundle.state_root())
-                .args(["exec", &bundle.name, target])
-                .output();
-        }
+    for args in [&["/proc/self/exe", "run", "-b", "/hold", "x"][..], &["/bin/script"]] {
+        let mut command = std::process::Command::new(&program);
+        command.arg("--root").arg(bundle.state_root()).args(["exec", &bundle.name]).args(args);
+        command.output().unwrap();
     }
+    let tried = bundle.rootfs().join("tmp/tried");
+    crate::common::wait_until("an attempt", || tried.exists());
     std::thread::sleep(std::time::Duration::from_millis(300));
     bundle.call(&["delete", "-f", &bundle.name]).good();
     assert!(std::fs::read(&program).unwrap() == before, "the runtime was overwritten");

@@ -1,5 +1,6 @@
 //! Processes known by PID and start time, so that a reused PID is never taken for the old process.
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -17,14 +18,14 @@ pub struct ProcessRef {
 impl ProcessRef {
     /// The process with this PID now; `None` if there is none. Zombies count as gone.
     pub fn of(pid: i32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = read_stat(pid)?;
         let (state, start) = parse_stat(&stat)?;
         (!matches!(state, 'Z' | 'X')).then_some(ProcessRef { pid, start })
     }
 
     /// The start time of the process with this PID now, be it a zombie; `None` if there is none.
     pub fn start_of(pid: i32) -> Option<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = read_stat(pid)?;
         parse_stat(&stat).map(|(_, start)| start)
     }
 
@@ -49,6 +50,16 @@ impl ProcessRef {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// The file in one read: it is put together anew for each, and its size is not known beforehand.
+fn read_stat(pid: i32) -> Option<String> {
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = vec![0; 1024];
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    text.truncate(length);
+    // A command name may be any bytes.
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// State and start time of a /proc/PID/stat line. The command name may hold spaces and parentheses: fields count from the last `)`.
