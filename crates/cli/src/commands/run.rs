@@ -35,8 +35,12 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     }
     match (running, signals) {
         (Running { id, attach: Some(stream), .. }, Some(signals)) => {
-            let ended = foreground(&engine, &id, stream, &signals, &options)?;
-            finish(&engine, &id, ended)
+            let ended = foreground(&engine, &id, stream, &signals, &options);
+            if request.remove && matches!(ended, Err(Failure::BrokenPipe)) {
+                // `run --rm x | head`: nobody will ever read or miss what it writes on; a pipeline's other programs end likewise.
+                let _ = engine.kill(&id, 9);
+            }
+            finish(&engine, &id, ended?)
         }
         (Running { id, .. }, _) => {
             output::line(&id)?;
