@@ -20,15 +20,16 @@ const FSCONFIG_MAX: usize = 255;
 /// mount(2) takes one page of options.
 const MOUNT_DATA_MAX: usize = 4095;
 
-/// Mounts the root on `target`, which is made if it does not exist.
-pub(crate) fn mount_root(root: &RootMount, target: &Path) -> Result<(), Error> {
+/// Mounts the root on `target`, which is made if it does not exist. `volatile`: the upper directory is of no use afterwards, so
+/// nothing is ever synced to it (Linux 5.10; overlayfs.rst, "Volatile mount").
+pub(crate) fn mount_root(root: &RootMount, target: &Path, volatile: bool) -> Result<(), Error> {
     match rustix::fs::mkdir(target, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(e) => return Err(Error::at("make", target)(e)),
     }
     match root {
         RootMount::Overlay { lower, upper, work, userxattr } => {
-            let overlay = Overlay { lower, upper, work, userxattr: *userxattr };
+            let overlay = Overlay { lower, upper, work, userxattr: *userxattr, volatile };
             match overlay.mount_by_parts(target)? {
                 Some(()) => Ok(()),
                 None => overlay.mount_by_string(target),
@@ -48,7 +49,7 @@ pub(crate) fn unmount_root(target: &Path) -> Result<(), Error> {
 }
 
 /// What [`mount_root`] will call, for `explain`.
-pub(crate) fn calls(root: &RootMount, target: &Path) -> Vec<String> {
+pub(crate) fn calls(root: &RootMount, target: &Path, volatile: bool) -> Vec<String> {
     match root {
         RootMount::Overlay { lower, upper, work, userxattr } => {
             let mut calls = vec!["fsopen(\"overlay\")".to_owned()];
@@ -58,6 +59,9 @@ pub(crate) fn calls(root: &RootMount, target: &Path) -> Vec<String> {
             calls.push("fsconfig(\"index\", \"off\")".into());
             if *userxattr {
                 calls.push("fsconfig(\"userxattr\")".into());
+            }
+            if volatile {
+                calls.push("fsconfig(\"volatile\")".into());
             }
             calls.extend(["fsmount()".into(), format!("move_mount({target:?})")]);
             calls
@@ -83,6 +87,7 @@ struct Overlay<'a> {
     upper: &'a Path,
     work: &'a Path,
     userxattr: bool,
+    volatile: bool,
 }
 
 impl Overlay<'_> {
@@ -116,6 +121,10 @@ impl Overlay<'_> {
         }
         if self.userxattr {
             fsconfig_set_flag(&fs, "userxattr").map_err(|e| explained(&fs, "overlay: set userxattr", e))?;
+        }
+        if self.volatile {
+            // This path needs Linux 6.5, which knows the option.
+            fsconfig_set_flag(&fs, "volatile").map_err(|e| explained(&fs, "overlay: set volatile", e))?;
         }
         fsconfig_create(&fs).map_err(|e| {
             explained(&fs, &format!("make the overlay with upper directory {}", self.upper.display()), e)
@@ -239,7 +248,7 @@ mod tests {
     #[test]
     fn option_strings_escape_what_separates() {
         let lower = ["/a:b".into(), "/c,d".into(), "/e\\f".into()];
-        let overlay = Overlay { lower: &lower, upper: Path::new("/u"), work: Path::new("/w"), userxattr: true };
+        let overlay = Overlay { lower: &lower, upper: Path::new("/u"), work: Path::new("/w"), userxattr: true, volatile: true };
         let data = overlay.option_string(|path| Ok(escaped(path))).unwrap();
         let want = r"lowerdir=/a\:b:/c\,d:/e\\f,upperdir=/u,workdir=/w,index=off,userxattr";
         assert_eq!(String::from_utf8(data).unwrap(), want);

@@ -83,8 +83,8 @@ impl Start {
             }
             Step::UserNamespace(maps) => userns::enter_new(maps),
             Step::MountNamespace => userns::unshare_mounts(),
-            Step::MountRoot { root, target } => {
-                rootfs::mount_root(root, target)?;
+            Step::MountRoot { root, target, volatile } => {
+                rootfs::mount_root(root, target, *volatile)?;
                 self.root_mounted = true;
                 Ok(())
             }

@@ -20,7 +20,7 @@ pub(crate) enum Step {
     /// A mount namespace of its own.
     MountNamespace,
     /// The root file system.
-    MountRoot { root: RootMount, target: PathBuf },
+    MountRoot { root: RootMount, target: PathBuf, volatile: bool },
     /// Pipes for the program.
     OpenPipes { stdin: bool },
     /// A socket on which the runtime hands over the terminal.
@@ -81,7 +81,13 @@ fn start(config: &MonitorConfig) -> Vec<Step> {
     }
     steps.push(Step::MountNamespace);
     if let Some(root) = &config.root_mount {
-        steps.push(Step::MountRoot { root: root.clone(), target: in_run_dir(file::ROOTFS) });
+        // What is removed in the end need not reach the disk: unmounting would otherwise write back all of its file system, which
+        // takes tens of milliseconds on a busy one.
+        let volatile = match root {
+            RootMount::Overlay { upper, .. } => config.remove_on_exit.iter().any(|path| upper.starts_with(path)),
+            RootMount::Bind { .. } => false,
+        };
+        steps.push(Step::MountRoot { root: root.clone(), target: in_run_dir(file::ROOTFS), volatile });
     }
     steps.push(match config.terminal {
         true => Step::OpenConsole(in_run_dir(CONSOLE)),
@@ -255,9 +261,9 @@ impl Step {
                 "root in the container is an ordinary user outside",
                 "user_namespace",
             ),
-            Step::MountRoot { root, target } => (
+            Step::MountRoot { root, target, volatile } => (
                 "mount root".into(),
-                crate::rootfs::calls(root, target),
+                crate::rootfs::calls(root, target, *volatile),
                 match root {
                     RootMount::Overlay { .. } => {
                         "the image's layers, shared and read-only, below one writable directory"
