@@ -13,7 +13,8 @@
 //!
 //! Joining is done by the process itself ([`Joiner`]): writing "0" into `tasks` needs no system-wide lock, while moving another
 //! process by its PID waits for an RCU grace period (7 ms instead of 0.3 ms in ten v1 hierarchies, Linux 6.18).
-//! Being born in a cgroup (`CLONE_INTO_CGROUP`) is not safe: once `cgroup.kill` has been used on either
+//! In the unified hierarchy, whose cgroup.procs always takes that lock, a process can be born in its cgroup
+//! (`CLONE_INTO_CGROUP`). That needs a second look ([`killed_at_birth`]): once `cgroup.kill` has been used on either
 //! the parent's cgroup or the new one, the kernel takes the child for one that escaped the kill, and kills it at birth (seen on 6.18: it
 //! compares the kill counters of two different cgroups).
 #![forbid(unsafe_code)]

@@ -123,6 +123,31 @@ fn made_joined_frozen_killed_and_removed() {
 
 #[test]
 #[ignore = "needs root: makes cgroups"]
+fn who_is_killed_at_birth_is_known_at_once() {
+    let test = Guarded::new("birth");
+    drop(test.cgroup.create().unwrap());
+    let born = || {
+        let joiner = test.cgroup.joiner().unwrap();
+        match clone3(0, joiner.clone_into()).unwrap() {
+            Clone::Child => carboy_sys::process::exit_now(7),
+            Clone::Parent { pid, pidfd } => (carboy_cgroup::killed_at_birth(pid), Member { pid, pidfd }),
+        }
+    };
+    // One that ends by itself may be gone when it is asked about; it must not be taken for one that was killed every time.
+    let healthy = (0..50).map(|_| born()).filter(|(killed, member)| {
+        assert_eq!(member.wait(), Some(7));
+        *killed
+    });
+    assert!(healthy.count() < 50);
+    test.cgroup.kill_all().unwrap();
+    for _ in 0..50 {
+        let (killed, member) = born();
+        assert!(killed || member.wait() == Some(7), "killed, and not noticed");
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes cgroups"]
 fn limits_reach_the_kernel_and_bind() {
     let test = Guarded::new("limits");
     drop(test.cgroup.create().unwrap());

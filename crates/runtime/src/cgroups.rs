@@ -46,6 +46,11 @@ impl Entry {
         self.joiner.clone_into().filter(|_| self.born_there)
     }
 
+    /// It is not born there after all.
+    pub fn stay_out(&mut self) {
+        self.born_there = false;
+    }
+
     /// Joins what it was not born in.
     pub fn join(&self) -> Result<()> {
         let joined = if self.born_there { self.joiner.join_rest() } else { self.joiner.join() };

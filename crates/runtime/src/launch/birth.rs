@@ -9,7 +9,7 @@ use crate::step::{Birth, Place};
 use carboy_sys::clone::{Clone, clone3, flag};
 use carboy_sys::process;
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 
 impl Runner<'_> {
@@ -47,8 +47,7 @@ impl Runner<'_> {
     fn born_directly(&mut self, birth: &Birth, mut inheritance: Inheritance) -> Result<()> {
         let home = birth.pid_namespace.as_ref();
         let home = home.map(|place| enter_pid_namespace(place, inheritance.container.as_ref())).transpose()?;
-        let cgroup = inheritance.cgroup.as_ref().and_then(Entry::clone_into);
-        match clone3(birth.create, cgroup).context(|| "clone3")? {
+        match clone_near(birth.create, &mut inheritance)? {
             Clone::Child => self.be_init(&inheritance),
             Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
         }
@@ -65,10 +64,9 @@ impl Runner<'_> {
     }
 
     /// An intermediate process joins the namespaces, the user namespace first, and makes init as a child of this process.
-    fn born_through(&mut self, birth: &Birth, inheritance: Inheritance) -> Result<()> {
+    fn born_through(&mut self, birth: &Birth, mut inheritance: Inheritance) -> Result<()> {
         // Its child will be where it is.
-        let cgroup = inheritance.cgroup.as_ref().and_then(Entry::clone_into);
-        let Clone::Parent { pidfd, .. } = clone3(0, cgroup).context(|| "clone3")? else {
+        let Clone::Parent { pidfd, .. } = clone_near(0, &mut inheritance)? else {
             let result = init::join(&birth.through, inheritance.container.as_ref()).and_then(|()| {
                 match clone3(birth.create | flag::PARENT, None).context(|| "clone3")? {
                     Clone::Child => self.be_init(&inheritance),
@@ -92,6 +90,29 @@ impl Runner<'_> {
             other => Err(Error::Other(format!("expected a process, got {other:?}"))),
         }
     }
+}
+
+/// A child in the cgroup that it is to have. A kernel bug kills such a child at birth once `cgroup.kill` has been used near it
+/// (see `carboy_cgroup`): it has not run an instruction then, and is made again outside, to join by itself.
+fn clone_near(flags: u64, inheritance: &mut Inheritance) -> Result<Clone> {
+    let cgroup = inheritance.cgroup.as_ref().and_then(Entry::clone_into);
+    let near = cgroup.is_some();
+    let born = clone3(flags, cgroup).context(|| "clone3")?;
+    let Clone::Parent { pid, pidfd } = &born else { return Ok(born) };
+    if !near || !carboy_cgroup::killed_at_birth(*pid) {
+        return Ok(born);
+    }
+    // It may as well have ended by itself since: then it stays to be waited for.
+    let end =
+        waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).context(|| "waitid")?;
+    if end.and_then(|end| end.terminating_signal()) != Some(Signal::KILL.as_raw()) {
+        return Ok(born);
+    }
+    waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
+    if let Some(entry) = &mut inheritance.cgroup {
+        entry.stay_out();
+    }
+    clone3(flags, None).context(|| "clone3")
 }
 
 /// Has the next child born in another PID namespace. Returns the own one.
