@@ -248,7 +248,8 @@ mod tests {
     #[test]
     fn option_strings_escape_what_separates() {
         let lower = ["/a:b".into(), "/c,d".into(), "/e\\f".into()];
-        let overlay = Overlay { lower: &lower, upper: Path::new("/u"), work: Path::new("/w"), userxattr: true, volatile: true };
+        let overlay =
+            Overlay { lower: &lower, upper: Path::new("/u"), work: Path::new("/w"), userxattr: true, volatile: true };
         let data = overlay.option_string(|path| Ok(escaped(path))).unwrap();
         let want = r"lowerdir=/a\:b:/c\,d:/e\\f,upperdir=/u,workdir=/w,index=off,userxattr";
         assert_eq!(String::from_utf8(data).unwrap(), want);
