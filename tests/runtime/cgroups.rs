@@ -61,3 +61,24 @@ fn device_rules_hold() {
     assert_eq!(said.out, "1\n");
     assert!(said.err.contains("Operation not permitted"), "{}", said.err);
 }
+
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn limits_are_changed_and_usage_is_told() {
+    let mut bundle = Bundle::script("sleep 100");
+    bundle.set("linux/resources", json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 33 } }));
+    bundle.run_detached();
+    bundle.call(&["update", "--memory", "128M", "--pids-limit", "44", &bundle.name]).good();
+    assert_eq!(file(&bundle, &["memory.max", "memory.limit_in_bytes"]), (128 << 20).to_string());
+    assert_eq!(file(&bundle, &["pids.max"]), "44");
+    let path = bundle.path().join("resources.json");
+    std::fs::write(&path, json!({ "pids": { "limit": 55 } }).to_string()).unwrap();
+    bundle.call(&["update", "--resources", path.to_str().unwrap(), &bundle.name]).good();
+    assert_eq!(file(&bundle, &["pids.max"]), "55");
+    let event: serde_json::Value =
+        serde_json::from_str(&bundle.call(&["events", "--stats", &bundle.name]).good()).unwrap();
+    assert_eq!(event["type"], "stats");
+    assert_eq!(event["data"]["pids"]["limit"], 55);
+    assert_eq!(event["data"]["memory"]["usage"]["limit"], 128 << 20);
+    assert!(event["data"]["pids"]["current"].as_u64().unwrap() >= 1);
+}

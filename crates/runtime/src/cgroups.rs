@@ -221,6 +221,23 @@ impl Record {
         if self.is_frozen() { Ok(self.open().thaw()?) } else { Ok(()) }
     }
 
+    /// Writes other limits.
+    pub fn update(&self, resources: &Resources) -> Result<()> {
+        let hierarchies = Hierarchies::detect()?;
+        let options = PlanOptions { without_devices: true, update: true };
+        Ok(self.open().apply(&carboy_cgroup::plan(resources, &hierarchies, options)?)?)
+    }
+
+    /// What it uses.
+    pub fn stats(&self) -> Result<carboy_cgroup::Stats> {
+        Ok(self.open().stats()?)
+    }
+
+    /// How many of its processes the kernel has killed for want of memory.
+    pub fn oom_kills(&self) -> Result<u64> {
+        Ok(self.open().oom_kills()?)
+    }
+
     /// All processes in it.
     pub fn pids(&self) -> Result<Vec<i32>> {
         Ok(self.open().pids()?)

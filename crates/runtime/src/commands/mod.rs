@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod explain;
 mod features;
@@ -13,6 +14,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 pub use create::connect_to;
 
@@ -38,6 +40,8 @@ Commands:
   ps ID         list a container's processes
   pause ID      freeze a container
   resume ID     thaw it again
+  update ID     change a container's limits
+  events ID     print what a container uses
   spec          write a config.json to start from
   features      print what this runtime can do
   explain       print what `run` would do, step by step, without doing it
@@ -112,9 +116,9 @@ fn dispatch(verb: &str, globals: &Globals, parser: &mut lexopt::Parser) -> Resul
         "spec" => status(spec::main(parser), 1),
         "features" => status(features::main(parser), 1),
         "explain" => status(explain::main(globals, parser), 1),
-        "events" | "update" | "checkpoint" | "restore" => {
-            Err((Error::Usage(format!("{verb} is not supported yet")), 1))
-        }
+        "update" => status(update::main(globals, parser), 1),
+        "events" => status(events::main(globals, parser), 1),
+        "checkpoint" | "restore" => Err((Error::Usage(format!("{verb} is not supported yet")), 1)),
         "help" => print(HELP).map(|()| 0),
         other => Err((Error::Usage(format!("no such command: {other}")), 1)),
     }

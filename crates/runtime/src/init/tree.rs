@@ -38,7 +38,7 @@ pub fn find(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
 /// A handle of what `path` names, which must be no link anywhere: for mounts that the runtime itself relies on.
 pub fn find_plain(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     openat2(root, path, flags, Mode::empty(), resolve)
 }
 

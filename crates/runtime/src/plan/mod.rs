@@ -16,17 +16,20 @@
 //! ```
 
 pub mod capabilities;
+mod check;
 mod devices;
+mod exec;
 mod mounts;
 pub mod namespaces;
 mod options;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use crate::cgroups::{Placement, View};
 use crate::error::{Error, Result};
-use crate::step::{Action, Birth, Filter, IdMaps, Join, Moment, MountSource, MountStep, Place, Program, Signal, Step};
+use crate::step::{Action, Filter, IdMaps, Moment, MountSource, MountStep, Program, Signal, Step};
 use carboy_oci::runtime::{Hooks, Linux, Process, Spec};
-use carboy_state::process::ProcessRef;
 use carboy_sys::clone::flag;
 use carboy_sys::mount::{Change, attr, propagation};
 use carboy_wire::plan::Actor;
@@ -34,6 +37,7 @@ use namespaces::{Namespaces, plan_namespaces};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+pub use exec::{Running, plan_exec};
 pub use mounts::clean;
 pub use options::words as mount_options;
 
@@ -96,7 +100,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     let root = root.ok_or_else(|| Error::invalid("root.path", "is missing"))?;
     let default = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&default);
-    check(spec, linux)?;
+    check::check(spec, linux)?;
     process::check(process)?;
     let namespaces = plan_namespaces(linux)?;
     let mut planner = Planner::new(host);
@@ -136,104 +140,6 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
         planner.hooks(Actor::Runtime, Moment::Poststart, hooks);
     }
     Ok(Plan { steps: planner.steps, warnings: planner.warnings })
-}
-
-/// A running container, for `exec`.
-#[derive(Debug, Clone, Copy)]
-pub struct Running {
-    /// Its init.
-    pub init: ProcessRef,
-    /// Bits of the namespaces that it does not share with the runtime.
-    pub own: u64,
-}
-
-impl Running {
-    fn birth(&self) -> Birth {
-        let place = Place::Process(self.init);
-        if self.own & flag::NEWUSER != 0 {
-            return Birth { through: vec![Join { flags: self.own, place }], ..Birth::default() };
-        }
-        Birth { pid_namespace: (self.own & flag::NEWPID != 0).then_some(place), ..Birth::default() }
-    }
-
-    fn joins(&self) -> Vec<Join> {
-        let rest = self.own & !flag::NEWPID;
-        if self.own & flag::NEWUSER != 0 || rest == 0 {
-            return Vec::new();
-        }
-        vec![Join { flags: rest, place: Place::Process(self.init) }]
-    }
-}
-
-/// The steps of `exec`.
-pub fn plan_exec(
-    process: &Process,
-    linux: &Linux,
-    host: &Host,
-    container: Running,
-    placement: Placement,
-    preserved: u32,
-) -> Result<Plan> {
-    process::check(process)?;
-    let mut planner = Planner::new(host);
-    planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
-    planner.runtime("linux.namespaces", Action::Clone(container.birth()));
-    if let Some(score) = process.oom_score_adj {
-        planner.runtime("process.oomScoreAdj", Action::OomScore(score));
-    }
-    planner.init("linux.namespaces", Action::Join(container.joins()));
-    planner.init("linux.cgroupsPath", Action::JoinCgroup);
-    if container.own & flag::NEWUSER != 0 {
-        planner.init("linux.uidMappings", Action::BecomeRoot);
-    }
-    planner.init("", Action::Session);
-    planner.init("", Action::CurrentRoot);
-    if process.terminal {
-        let size = process.console_size.as_ref().map(|size| (size.height, size.width));
-        planner.init("process.terminal", Action::Console(size));
-    }
-    planner.process(process, linux, preserved, false)?;
-    planner.init("", Action::Tell(Signal::Created));
-    planner.runtime("", Action::Tell(Signal::Proceed));
-    planner.execute();
-    Ok(Plan { steps: planner.steps, warnings: planner.warnings })
-}
-
-/// Fields that are known and cannot be honoured, and those that contradict each other.
-fn check(spec: &Spec, linux: &Linux) -> Result<()> {
-    let major = spec.oci_version.split('.').next().unwrap_or("");
-    if major != "1" {
-        return Err(Error::invalid("ociVersion", format!("{:?} is not 1.x", spec.oci_version)));
-    }
-    if !linux.net_devices.is_empty() {
-        return Err(Error::invalid("linux.netDevices", "is not supported yet"));
-    }
-    if linux.intel_rdt.is_some() {
-        return Err(Error::invalid("linux.intelRdt", "is not supported"));
-    }
-    let user = linux.namespaces.iter().find(|n| n.kind == "user");
-    let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
-    match user {
-        None if maps => Err(Error::invalid("linux.uidMappings", "there is no user namespace to map IDs for")),
-        Some(n) if n.path.is_none() && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) => {
-            Err(Error::invalid("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings"))
-        }
-        _ => check_uts(spec, linux),
-    }
-}
-
-fn check_uts(spec: &Spec, linux: &Linux) -> Result<()> {
-    let has = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind);
-    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    for (field, value) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
-        if set(value) && !has("uts") {
-            return Err(Error::invalid(field, "cannot be set without a uts namespace"));
-        }
-    }
-    if !linux.time_offsets.is_empty() && !has("time") {
-        return Err(Error::invalid("linux.timeOffsets", "cannot be set without a time namespace"));
-    }
-    Ok(())
 }
 
 impl<'a> Planner<'a> {
@@ -405,7 +311,7 @@ impl<'a> Planner<'a> {
             self.init(field, action);
         }
         for (name, value) in &linux.sysctl {
-            let path = sysctl_path(name, linux)?;
+            let path = check::sysctl_path(name, linux)?;
             self.init(format!("linux.sysctl.{name}"), Action::Sysctl(path, value.clone()));
         }
         if self.readonly_dev {
@@ -431,43 +337,6 @@ impl<'a> Planner<'a> {
         }
         Ok(())
     }
-}
-
-/// The path below /proc/sys of a kernel parameter that a container may set: one that belongs to a namespace of its own.
-fn sysctl_path(name: &str, linux: &Linux) -> Result<String> {
-    const IPC: &[&str] = &[
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
-    // As in sysctl(8): if the first separator is a slash, dots are part of names, as in net/ipv4/conf/eth0.1/forwarding.
-    let slashes = name.find(['/', '.']).is_some_and(|at| name.as_bytes()[at] == b'/');
-    let swap = |c: char| match c {
-        '.' => '/',
-        '/' => '.',
-        c => c,
-    };
-    let path: String = if slashes { name.to_owned() } else { name.chars().map(swap).collect() };
-    let dotted: String = if slashes { name.chars().map(swap).collect() } else { name.to_owned() };
-    let field = || format!("linux.sysctl.{name}");
-    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        return Err(Error::invalid(field(), "is no parameter"));
-    }
-    let own = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind);
-    let kind = match () {
-        () if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") => "ipc",
-        () if dotted.starts_with("net.") => "network",
-        () if dotted == "kernel.domainname" => "uts",
-        () if dotted == "kernel.hostname" => return Err(Error::invalid(field(), "use the field hostname")),
-        () if dotted.starts_with("user.") => "user",
-        () => return Err(Error::invalid(field(), "does not belong to any namespace")),
-    };
-    if own(kind) { Ok(path) } else { Err(Error::invalid(field(), format!("needs a {kind} namespace of its own"))) }
 }
 
 impl Moment {

@@ -1,0 +1,78 @@
+//! What a configuration must not say: fields that cannot be honoured, and those that contradict each other.
+
+use crate::error::{Error, Result};
+use carboy_oci::runtime::{Linux, Spec};
+
+/// Fields that are known and cannot be honoured, and those that contradict each other.
+pub fn check(spec: &Spec, linux: &Linux) -> Result<()> {
+    let major = spec.oci_version.split('.').next().unwrap_or("");
+    if major != "1" {
+        return Err(Error::invalid("ociVersion", format!("{:?} is not 1.x", spec.oci_version)));
+    }
+    if !linux.net_devices.is_empty() {
+        return Err(Error::invalid("linux.netDevices", "is not supported yet"));
+    }
+    if linux.intel_rdt.is_some() {
+        return Err(Error::invalid("linux.intelRdt", "is not supported"));
+    }
+    let user = linux.namespaces.iter().find(|n| n.kind == "user");
+    let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    match user {
+        None if maps => Err(Error::invalid("linux.uidMappings", "there is no user namespace to map IDs for")),
+        Some(n) if n.path.is_none() && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) => {
+            Err(Error::invalid("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings"))
+        }
+        _ => check_uts(spec, linux),
+    }
+}
+
+fn check_uts(spec: &Spec, linux: &Linux) -> Result<()> {
+    let has = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind);
+    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    for (field, value) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        if set(value) && !has("uts") {
+            return Err(Error::invalid(field, "cannot be set without a uts namespace"));
+        }
+    }
+    if !linux.time_offsets.is_empty() && !has("time") {
+        return Err(Error::invalid("linux.timeOffsets", "cannot be set without a time namespace"));
+    }
+    Ok(())
+}
+
+/// The path below /proc/sys of a kernel parameter that a container may set: one that belongs to a namespace of its own.
+pub fn sysctl_path(name: &str, linux: &Linux) -> Result<String> {
+    const IPC: &[&str] = &[
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    // As in sysctl(8): if the first separator is a slash, dots are part of names, as in net/ipv4/conf/eth0.1/forwarding.
+    let slashes = name.find(['/', '.']).is_some_and(|at| name.as_bytes()[at] == b'/');
+    let swap = |c: char| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    let path: String = if slashes { name.to_owned() } else { name.chars().map(swap).collect() };
+    let dotted: String = if slashes { name.chars().map(swap).collect() } else { name.to_owned() };
+    let field = || format!("linux.sysctl.{name}");
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        return Err(Error::invalid(field(), "is no parameter"));
+    }
+    let own = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind);
+    let kind = match () {
+        () if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") => "ipc",
+        () if dotted.starts_with("net.") => "network",
+        () if dotted == "kernel.domainname" => "uts",
+        () if dotted == "kernel.hostname" => return Err(Error::invalid(field(), "use the field hostname")),
+        () if dotted.starts_with("user.") => "user",
+        () => return Err(Error::invalid(field(), "does not belong to any namespace")),
+    };
+    if own(kind) { Ok(path) } else { Err(Error::invalid(field(), format!("needs a {kind} namespace of its own"))) }
+}
