@@ -1,4 +1,4 @@
-//! Compiles `program.rs` by itself, and assembles the image around it: a layer, a configuration, a manifest, and their digests.
+//! Compiles `program/` by itself, and assembles the image around it: a layer, a configuration, a manifest, and their digests.
 //!
 //! Everything is done here so that the engine carries finished bytes. The same compiler gives the same image: no path of the
 //! building machine and no time of day gets in.
@@ -14,7 +14,7 @@ use std::process::Command;
 const MOMENT: (u64, &str) = (1_795_219_200, "2026-11-21T00:00:00Z");
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=program.rs");
+    println!("cargo::rerun-if-changed=program");
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let program = compile(&out)?;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The program, static, as small as the standard library allows.
 fn compile(out: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     let target = env::var("TARGET")?;
-    let source = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("program.rs");
+    let source = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("program/main.rs");
     let binary = out.join("hello");
     let mut command = Command::new(env::var("RUSTC")?);
     command.args(["--edition=2024", "--crate-name=hello", "--crate-type=bin", "--target", &target]);

@@ -1,7 +1,7 @@
 //! The embedded image `hello`: a real OCI image as bytes, made at build time, whose program reports from the inside what isolates it.
 //!
 //! Knows nothing of stores and engines; it hands out bytes with their digests. What the program cannot find out inside, it is told
-//! through the environment variable [`VARIABLE`], which [`Context`] writes and `program.rs` reads:
+//! through the environment variable [`VARIABLE`], which [`Context`] writes and `program/` reads:
 //!
 //! ```text
 //! CARBOY_HELLO = word (' ' word)*            word = key '=' value; unknown keys are ignored
