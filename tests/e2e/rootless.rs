@@ -40,8 +40,8 @@ fn a_user_runs_a_loaded_image() {
         use std::os::unix::fs::MetadataExt;
         assert_eq!(std::fs::metadata(shared.join("file")).unwrap().uid(), uid);
 
-        env.carboy(["run", "-d", "--name", "long", "busybox", "sh", "-c", "echo up; sleep 1000"]).ok();
-        assert_eq!(env.carboy(["exec", "long", "sh", "-c", "echo $(id -u) $(cat /proc/1/comm)"]).ok(), "0 sh\n");
+        env.carboy(["run", "-d", "--name", "long", "busybox", "sh", "-c", "echo up; exec sleep 1000"]).ok();
+        assert_eq!(env.carboy(["exec", "long", "sh", "-c", "echo $(id -u) $(cat /proc/1/comm)"]).ok(), "0 sleep\n");
         assert_eq!(env.carboy(["exec", "-i", "long", "cat"]).stdin("through").ok(), "through");
         assert_eq!(env.carboy(["logs", "long"]).ok(), "up\n");
         env.carboy(["stop", "-t", "0", "long"]).ok();
@@ -86,6 +86,7 @@ fn other_ids_need_subordinate_ones() {
 fn without_a_runtime_folder() {
     // As after `su USER`: no XDG_RUNTIME_DIR. It works, or says what to set.
     let user = User::with_subordinate_ids();
+    let fallback = std::path::PathBuf::from(format!("/tmp/carboy-run-{}", user.uid));
     let env = Env::for_user(user);
     let mut call = env.carboy(["run", "--rm", "hello"]);
     call.command().env_remove("XDG_RUNTIME_DIR");
@@ -94,4 +95,6 @@ fn without_a_runtime_folder() {
         assert_eq!((out.code, out.error().lines().count()), (125, 1), "{out}");
         assert!(out.error().contains("XDG_RUNTIME_DIR"), "{out}");
     }
+    // The user's own, and only the user is meant to have been here.
+    let _ = std::fs::remove_dir_all(fallback);
 }

@@ -4,9 +4,8 @@
 //! reference ─ resolve ─▶ manifest of the platform ─▶ configuration ─▶ layers, several at once ─▶ Intake::finish ─▶ names
 //!             (HEAD only, if what we have is what the tag means)       BlobReader ─▶ LayerIngest::run
 //! ```
-//! No layer touches the disk but in the form the store keeps. The first error ends the other transfers; what an interrupted pull
-//! leaves, by an error or by SIGKILL, has no name and goes with its lease: finished layers are reused by the next pull until a
-//! collection takes them.
+//! No layer touches the disk but in the form the store keeps. The first error ends the other transfers, and a collection takes what was
+//! finished before it. What SIGKILL leaves has no name and no lease any more: the next pull reuses it until a collection takes it.
 
 mod check;
 mod error;
@@ -19,8 +18,8 @@ pub use error::{PullError, PullErrorKind};
 pub use platform::{ParsePlatformError, Wanted};
 pub use progress::{Event, LayerPhase, NoProgress, Progress};
 
-use crate::{Image, Images};
-use carboy_distribution::{Client, Target};
+use crate::{Image, Images, Intake};
+use carboy_distribution::{Client, Repository, Target};
 use carboy_oci::{Digest, Reference};
 
 /// How to pull.
@@ -55,23 +54,39 @@ pub fn pull(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Pulled, PullError> {
-    let wanted = options.platform.clone().unwrap_or_else(Wanted::host);
-    let repository = registry.repository(reference);
     let intake = images.intake()?;
-    let target = resolve::current_target(images, &repository, reference)?;
+    let result = take_in(images, &intake, &registry.repository(reference), reference, options, progress);
+    if result.is_err() {
+        // Its lease first, or nothing would go. The pull's own error is the one to report.
+        drop(intake);
+        let _ = images.collect();
+    }
+    result
+}
+
+fn take_in(
+    images: &Images,
+    intake: &Intake<'_>,
+    repository: &Repository,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<Pulled, PullError> {
+    let wanted = options.platform.clone().unwrap_or_else(Wanted::host);
+    let target = resolve::current_target(images, repository, reference)?;
     if let Target::Digest(digest) = &target
-        && let Some(image) = resolve::present(images, &intake, reference, digest, &wanted)?
+        && let Some(image) = resolve::present(images, intake, reference, digest, &wanted)?
     {
         progress.event(Event::Started(reference));
         progress.event(Event::Finished { digest, is_new: false });
         return Ok(Pulled { image, digest: digest.clone(), is_new: false });
     }
     let strict = options.platform.is_some();
-    let chosen = resolve::choose(images, &repository, &target, &wanted, strict)?;
+    let chosen = resolve::choose(images, repository, &target, &wanted, strict)?;
     progress.event(Event::Started(reference));
     let (manifest, config) =
-        resolve::configuration(images, &repository, reference, &chosen, (&wanted, strict), progress)?;
-    layers::pull(&intake, &repository, &manifest, &config.parsed.rootfs.diff_ids, options.parallel, progress)?;
+        resolve::configuration(images, repository, reference, &chosen, (&wanted, strict), progress)?;
+    layers::pull(intake, repository, &manifest, &config.parsed.rootfs.diff_ids, options.parallel, progress)?;
 
     let names = names(reference, &chosen.top);
     let before = images.store().get_ref(&names[0])?;
