@@ -18,6 +18,7 @@ impl Lines {
         let mut line = format!("{label:INDENT$}");
         let mut filled = false;
         for word in text.split(' ') {
+            let word = fitting(word);
             if filled && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 let _ = writeln!(self.0, "{}", line.trim_end());
                 line = " ".repeat(INDENT);
@@ -26,11 +27,21 @@ impl Lines {
             if filled {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
             filled = true;
         }
         let _ = writeln!(self.0, "{}", line.trim_end());
     }
+}
+
+/// A word that fits into a line: a longer one loses its end.
+fn fitting(word: &str) -> String {
+    const ROOM: usize = WIDTH - INDENT;
+    if word.chars().count() <= ROOM {
+        return word.to_owned();
+    }
+    let kept: String = word.chars().take(ROOM - 1).collect();
+    kept + "…"
 }
 
 fn milliseconds(ns: u64) -> String {
@@ -176,7 +187,7 @@ impl Report {
         let shown = seen.iter().filter(|mount| !under_proc(mount));
         let names: Vec<String> = shown
             .take(12)
-            .map(|mount| format!("{}{}", mount.point, if mount.read_only { "(ro)" } else { "" }))
+            .map(|mount| format!("{}{}", short_ids(&mount.point), if mount.read_only { "(ro)" } else { "" }))
             .collect();
         let locked = seen.iter().filter(|mount| mount.point.starts_with("/proc/") && mount.read_only).count();
         let more = seen.iter().filter(|mount| !under_proc(mount)).count().saturating_sub(names.len());
