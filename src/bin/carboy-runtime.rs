@@ -1,4 +1,5 @@
 //! The OCI runtime.
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
+#[cfg(not(test))]
 carboy_sys::entry!(carboy_runtime::main);
