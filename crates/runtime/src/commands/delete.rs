@@ -84,8 +84,9 @@ fn end_processes(container: &Container) -> Result<()> {
             return Err(Error::State(format!("the init process still runs {PATIENCE_S} s after SIGKILL")));
         }
     }
-    // Init's end ends a PID namespace; without one of its own the container may have others.
-    if container.record.namespaces & flag::NEWPID == 0 {
+    // Init's end ends a PID namespace; without one of its own the container may have others. A runtime that was killed may have left an
+    // init that is on no record.
+    if container.record.namespaces & flag::NEWPID == 0 || container.record.init.is_none() {
         container.record.cgroup.signal_all(9)?;
     }
     Ok(())
