@@ -2,6 +2,7 @@
 //!
 //! Needs root and /bin/busybox (busybox-static). Each test has a bundle, a state folder and cgroups of its own and takes them away
 //! again, whether it passes or not.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod attacks;
 mod cgroups;
