@@ -93,7 +93,7 @@ fn damaged_archives_are_refused_and_leave_nothing() {
         "skopeo copy -q oci:oci:v1 docker-archive:docker.tar:a:1; skopeo copy -q oci:oci:v1 oci-archive:oci.tar:a:1
          head -c 2000000 docker.tar > cut.tar; gzip -c docker.tar | head -c 1000000 > cut.tar.gz
          mkdir other; echo hello > other/x; tar cf other.tar other; head -c 100000 /dev/urandom > noise; : > empty
-         mkdir swap; cd swap; tar xf ../docker.tar; f=$(ls -S | head -1); printf x | dd of=$f bs=1 seek=1000000 conv=notrunc status=none
+         mkdir swap; cd swap; tar xf ../docker.tar; f=$(ls -S | head -1); printf damaged | dd of=$f bs=1 seek=1000000 conv=notrunc status=none
          tar cf ../swapped.tar *",
     );
     for (file, causes) in [

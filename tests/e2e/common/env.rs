@@ -27,14 +27,10 @@ impl Env {
     }
 
     fn make(user: Option<User>) -> Env {
-        let base = match std::env::var_os("V2VM") {
-            Some(_) => PathBuf::from("/scratch"),
-            None => std::env::var_os("CARBOY_TEST_DIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
-        };
         // Short: paths of Unix sockets below it have 108 bytes at most.
-        let dir = tempfile::Builder::new().prefix("cb").rand_bytes(6).tempdir_in(base).unwrap().keep();
+        let dir = tempfile::Builder::new().prefix("cb").rand_bytes(6).tempdir_in(super::vm::base()).unwrap().keep();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut programs = Path::new(env!("CARGO_BIN_EXE_carboy")).parent().unwrap().to_owned();
+        let mut programs = super::vm::programs();
         for name in ["h", "x", "t"] {
             std::fs::create_dir(dir.join(name)).unwrap();
             let mode = std::fs::Permissions::from_mode(0o700);

@@ -7,11 +7,7 @@ use std::sync::OnceLock;
 /// A file or folder of `target/test-images`, such as `busybox` (an OCI layout) or `debian.oci.tar`.
 pub(crate) fn file(name: &str) -> PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    // In the virtual machine everything outside is read-only and was made before.
-    let dir = DIR.get_or_init(|| match std::env::var_os("V2VM") {
-        Some(_) => Path::new(env!("CARGO_BIN_EXE_carboy")).ancestors().nth(3).unwrap().join("test-images"),
-        None => make(&[]),
-    });
+    let dir = DIR.get_or_init(|| if super::vm::is_guest() { super::vm::given() } else { make(&[]) });
     let path = dir.join(name);
     if !path.exists() && name.starts_with("debian") {
         make(&["debian"]);

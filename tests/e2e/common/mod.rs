@@ -9,6 +9,7 @@ pub(crate) mod registry;
 pub(crate) mod terminal;
 pub(crate) mod token;
 pub(crate) mod user;
+pub(crate) mod vm;
 
 pub(crate) use command::Call;
 pub(crate) use env::Env;
@@ -28,5 +29,5 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> 
 
 /// By what to multiply time limits: a virtual machine without hardware help is slow.
 pub(crate) fn slowness() -> u32 {
-    if std::env::var_os("V2VM").is_some() { 15 } else { 1 }
+    if vm::is_guest() { 15 } else { 1 }
 }
