@@ -243,7 +243,10 @@ pub(crate) fn kill_by_list(cgroup: &impl CgroupManager) -> Result<(), CgroupErro
 /// used on the parent's cgroup or on the new one (see the crate's documentation). The signal is there before clone3(2)
 /// returns, so asking at once is enough; such a child has not run an instruction and can simply be made again, outside.
 pub fn killed_at_birth(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| is_dying(&stat))
+    let path = format!("/proc/{pid}/stat");
+    let dying = || std::fs::read_to_string(&path).map_or(true, |stat| is_dying(&stat));
+    // The flags are read before the pending signals: a child that takes its SIGKILL between the two shows neither, but only once.
+    dying() || dying()
 }
 
 /// proc_pid_stat(5): the state, the flags `PF_EXITING` and `PF_SIGNALED`, or a pending SIGKILL.

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// After so long without anything to do, memory is given back. Containers that live shorter are not made slower by it.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long a program that has ended may still be the child of the runtime's launcher.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Bytes read at once from the program.
 const READ_LEN: usize = 32 * 1024;
@@ -183,11 +185,21 @@ impl Serve {
 
     fn take_exit(&self) -> Option<Ended> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), options) {
-            Ok(Some(status)) => Some(Ended::from(status.exit_status(), status.terminating_signal())),
-            Ok(None) | Err(Errno::INTR) => None,
-            // Some runtimes name a process that is not orphaned to us; then its end is all there is to know.
-            Err(e) => Some(Ended { code: 255, signal: None, error: Some(format!("exit code unknown: waitid: {e}")) }),
+        let limit = Instant::now() + ORPHAN_LIMIT;
+        loop {
+            return match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), options) {
+                Ok(Some(status)) => Some(Ended::from(status.exit_status(), status.terminating_signal())),
+                Ok(None) | Err(Errno::INTR) => None,
+                // crun's launcher may outlive its `run` by a moment; a program that ended within that is not orphaned to us yet.
+                Err(Errno::CHILD) if Instant::now() < limit => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+                // Some runtimes name a process that never is; then its end is all there is to know.
+                Err(e) => {
+                    Some(Ended { code: 255, signal: None, error: Some(format!("exit code unknown: waitid: {e}")) })
+                }
+            };
         }
     }
 
