@@ -46,11 +46,19 @@ impl Store {
         let folder = self.root().join("leases");
         for name in names_in(&folder)? {
             let path = folder.join(name);
-            if Lock::attempt(&path, LockMode::Exclusive)?.is_some() {
+            // One that is given up meanwhile protects nothing any more.
+            let free = match Lock::attempt(&path, LockMode::Exclusive) {
+                Err(e) if e.is_not_found() => continue,
+                result => result?.is_some(),
+            };
+            if free {
                 let _ = std::fs::remove_file(&path);
                 continue;
             }
-            let text = std::fs::read_to_string(&path).map_err(FileError::at("read", &path))?;
+            let text = match std::fs::read_to_string(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                result => result.map_err(FileError::at("read", &path))?,
+            };
             // A line that a dying process wrote in part protects nothing.
             digests.extend(text.lines().filter_map(|line| line.parse().ok()));
         }
