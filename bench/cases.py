@@ -206,7 +206,7 @@ def monitors(bench):
             try:
                 each.call("load", "-i", archive)
                 each.call("run", "-d", "--name", "sleeper", "--network", "none", "busybox:bench", "sleep", "300")
-                time.sleep(0.5)
+                time.sleep(3)  # Idle: what a monitor needs only to start it gives back after a second.
                 members = (each.account.path / "cgroup.procs").read_text().split()
                 before = set(members)
                 pss = [pss_kib(pid) for pid in pids_of(helpers[each.name]) if below(pid, each, before)]

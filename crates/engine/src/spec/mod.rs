@@ -23,8 +23,11 @@ pub(crate) use user::{Databases, ResolvedUser, resolve_user};
 use crate::error::Result;
 use crate::request::RunRequest;
 use carboy_oci::image::ContainerConfig;
-use carboy_oci::runtime::{Linux, Root, Spec, VERSION};
+use carboy_oci::runtime::{Linux, Root, Spec};
 use std::path::{Path, PathBuf};
+
+/// Version of the runtime-spec in what we write. Nothing newer is asked for, and crun 1.8 takes no other minor version than 1.0.
+const SPEC_VERSION: &str = "1.0.2";
 
 /// What the host offers, found once per engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +80,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
         _ => None,
     });
     Ok(Spec {
-        oci_version: VERSION.into(),
+        oci_version: SPEC_VERSION.into(),
         root: Some(Root { path: inputs.rootfs.display().to_string(), readonly: inputs.request.read_only }),
         hostname: namespaces::has_uts(inputs.request).then(|| inputs.hostname.to_owned()),
         domainname: inputs.request.domainname.clone(),
