@@ -83,7 +83,7 @@ impl Serve {
             for source in self.wait()? {
                 match source {
                     Source::Signals => ended = ended.or(self.take_signals()?),
-                    Source::Program => ended = ended.or(self.take_exit()),
+                    Source::Program => ended = ended.or_else(|| self.take_exit()),
                     Source::Listener => self.accept(),
                     Source::Output(index) => {
                         self.pump(index);
@@ -191,7 +191,8 @@ impl Serve {
                 Ok(Some(status)) => Some(Ended::from(status.exit_status(), status.terminating_signal())),
                 Ok(None) | Err(Errno::INTR) => None,
                 // crun's launcher may outlive its `run` by a moment; a program that ended within that is not orphaned to us yet.
-                Err(Errno::CHILD) if Instant::now() < limit => {
+                // One that somebody else has reaped takes no signal, not even none.
+                Err(Errno::CHILD) if Instant::now() < limit && pidfd_kill(self.program.pidfd.as_fd(), 0).is_ok() => {
                     std::thread::sleep(Duration::from_millis(1));
                     continue;
                 }
