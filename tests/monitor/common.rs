@@ -115,6 +115,8 @@ impl Container {
     /// With a terminal of this size.
     pub(crate) fn with_terminal(mut self, rows: u16, columns: u16) -> Container {
         self.spec["process"]["terminal"] = json!(true);
+        // crun does not wait for whoever gets the terminal: the program may run before the monitor has set the size.
+        self.spec["process"]["consoleSize"] = json!({ "height": rows, "width": columns });
         (self.config.terminal, self.config.terminal_size) = (true, Some((rows, columns)));
         self.with_stdin()
     }
