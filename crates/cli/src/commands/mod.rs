@@ -13,7 +13,7 @@ mod ps;
 mod pull;
 mod run;
 
-use crate::args::{Cli, Command, ContainerCommand, ExplainCommand, Global, ImageCommand};
+use crate::args::{Cli, Command, ContainerCommand, ContainerVerb, ExplainCommand, Global, ImageCommand, ImageVerb};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -21,60 +21,53 @@ use crate::output;
 pub(crate) fn dispatch(cli: Cli) -> Outcome {
     let global = &cli.global;
     match cli.command {
-        Command::Run(args) => run::run(global, &args),
-        Command::Create(args) => run::create(global, &args),
-        Command::Start(args) => run::start(global, &args),
-        Command::Exec(args) => exec::exec(global, &args),
-        Command::Ps(args) => ps::ps(global, &args),
-        Command::Logs(args) => logs::logs(global, &args),
-        Command::Stop(args) => lifecycle::stop(global, &args),
-        Command::Restart(args) => lifecycle::restart(global, &args),
-        Command::Kill(args) => lifecycle::kill(global, &args),
-        Command::Rm(args) => lifecycle::rm(global, &args),
-        Command::Rename(args) => lifecycle::rename(global, &args),
+        Command::ContainerVerb(verb) => container(global, verb),
+        Command::Container(ContainerCommand::Verb(verb)) => container(global, verb),
+        Command::Ps(args) | Command::Container(ContainerCommand::Ls(args)) => ps::ps(global, &args),
+        Command::Container(ContainerCommand::Inspect(args)) => inspect::inspect(global, &args, Some("container")),
         Command::Inspect(args) => inspect::inspect(global, &args, None),
-        Command::Wait(args) => lifecycle::wait(global, &args),
-        Command::Attach(args) => run::attach(global, &args),
-        Command::Pull(args) => pull::pull(global, &args),
-        Command::Load(args) => image::load(global, &args),
+        Command::ImageVerb(verb) => image_verb(global, verb),
         Command::Images(args) => image::images(global, &args),
         Command::Rmi(args) => image::rmi(global, &args),
+        Command::Image(command) => image_group(global, command),
         Command::Explain(explain) => {
             let ExplainCommand::Run(args) = explain.command;
             explain::run(global, &args, explain.json)
         }
         Command::Version(args) => info::version(&args),
         Command::Info(args) => info::info(global, &args),
-        Command::Container(command) => container(global, command),
-        Command::Image(command) => image_group(global, command),
         Command::Internal(command) => internal::internal(global, command),
     }
 }
 
-fn container(global: &Global, command: ContainerCommand) -> Outcome {
-    match command {
-        ContainerCommand::Run(args) => run::run(global, &args),
-        ContainerCommand::Create(args) => run::create(global, &args),
-        ContainerCommand::Start(args) => run::start(global, &args),
-        ContainerCommand::Exec(args) => exec::exec(global, &args),
-        ContainerCommand::Ls(args) => ps::ps(global, &args),
-        ContainerCommand::Logs(args) => logs::logs(global, &args),
-        ContainerCommand::Stop(args) => lifecycle::stop(global, &args),
-        ContainerCommand::Restart(args) => lifecycle::restart(global, &args),
-        ContainerCommand::Kill(args) => lifecycle::kill(global, &args),
-        ContainerCommand::Rm(args) => lifecycle::rm(global, &args),
-        ContainerCommand::Rename(args) => lifecycle::rename(global, &args),
-        ContainerCommand::Inspect(args) => inspect::inspect(global, &args, Some("container")),
-        ContainerCommand::Wait(args) => lifecycle::wait(global, &args),
-        ContainerCommand::Attach(args) => run::attach(global, &args),
+fn container(global: &Global, verb: ContainerVerb) -> Outcome {
+    match verb {
+        ContainerVerb::Run(args) => run::run(global, &args),
+        ContainerVerb::Create(args) => run::create(global, &args),
+        ContainerVerb::Start(args) => run::start(global, &args),
+        ContainerVerb::Exec(args) => exec::exec(global, &args),
+        ContainerVerb::Logs(args) => logs::logs(global, &args),
+        ContainerVerb::Stop(args) => lifecycle::stop(global, &args),
+        ContainerVerb::Restart(args) => lifecycle::restart(global, &args),
+        ContainerVerb::Kill(args) => lifecycle::kill(global, &args),
+        ContainerVerb::Rm(args) => lifecycle::rm(global, &args),
+        ContainerVerb::Rename(args) => lifecycle::rename(global, &args),
+        ContainerVerb::Wait(args) => lifecycle::wait(global, &args),
+        ContainerVerb::Attach(args) => run::attach(global, &args),
+    }
+}
+
+fn image_verb(global: &Global, verb: ImageVerb) -> Outcome {
+    match verb {
+        ImageVerb::Pull(args) => pull::pull(global, &args),
+        ImageVerb::Load(args) => image::load(global, &args),
     }
 }
 
 fn image_group(global: &Global, command: ImageCommand) -> Outcome {
     match command {
+        ImageCommand::Verb(verb) => image_verb(global, verb),
         ImageCommand::Ls(args) => image::images(global, &args),
-        ImageCommand::Pull(args) => pull::pull(global, &args),
-        ImageCommand::Load(args) => image::load(global, &args),
         ImageCommand::Rm(args) => image::rmi(global, &args),
         ImageCommand::Inspect(args) => inspect::inspect(global, &args, Some("image")),
     }
