@@ -131,7 +131,8 @@ def engine(bench):
             except Failed as error:
                 print(f"  skipped {each.name}: {error}")
                 continue
-            command = [*each.command, "run", "--rm", "--network", "none", "busybox:bench", "true"]
+            parent = f"--cgroup-parent={each.account.parent}"
+            command = [*each.command, "run", "--rm", parent, "--network", "none", "busybox:bench", "true"]
             peers.append(Peer(each.name, command, each.env, account=each.account))
         title = "engine: run --rm --network none busybox true"
         return {title: interleave(title, peers, bench.runs)}
@@ -143,7 +144,8 @@ def hello(bench):
     """`carboy run --rm hello`, warm: the first container that a new user sees."""
     ours = engines.Carboy(bench)
     try:
-        peers = [Peer("carboy run --rm hello", [*ours.command, "run", "--rm", "hello"], account=ours.account)]
+        command = [*ours.command, "run", "--rm", f"--cgroup-parent={ours.account.parent}", "hello"]
+        peers = [Peer("carboy run --rm hello", command, account=ours.account)]
         return {"hello": interleave("hello: carboy run --rm hello, warm", peers, bench.runs)}
     finally:
         ours.close()

@@ -18,14 +18,16 @@ def host_triple():
 class Account:
     """A cgroup that counts the CPU time of whatever is started in it: v1's cpuacct, or the unified hierarchy.
 
-    A container leaves it for a cgroup of its own; what a runtime does inside the container before that is still counted.
+    Containers leave it for cgroups of their own, and podman moves its monitor, and with it the runtime and the cleanup: what is
+    started with `--cgroup-parent` set to `parent` stays below it, and is counted.
     """
 
     def __init__(self, name):
         base = pathlib.Path("/sys/fs/cgroup")
         self.unified = (base / "cgroup.controllers").exists()
         self.home = base if self.unified else base / "cpuacct"
-        self.path = self.home / f"carboy-bench-{os.getpid()}-{name}"
+        self.parent = f"/carboy-bench-{os.getpid()}-{name}"
+        self.path = self.home / self.parent[1:]
         self.path.mkdir()
 
     def join(self):
@@ -40,13 +42,33 @@ class Account:
             return int(line.split()[1]) / 1000
         return int((self.path / "cpuacct.usage").read_text()) / 1e6
 
+    def settled_ms(self):
+        """The time when daemons, monitors and cleanup processes have finished what belongs to a run (or after two seconds)."""
+        now = self.cpu_ms()
+        for _ in range(100):
+            time.sleep(0.02)
+            before, now = now, self.cpu_ms()
+            if now - before < 0.2:
+                break
+        return now
+
     def close(self):
-        for _ in range(50):
-            try:
-                return self.path.rmdir()
-            except OSError:
-                time.sleep(0.1)
-        print(f"  left behind: {self.path} is still in use", file=sys.stderr)
+        hierarchies = [self.home] if self.unified else list(pathlib.Path("/sys/fs/cgroup").iterdir())
+        for path in {(home / self.parent[1:]).resolve() for home in hierarchies}:
+            if path.is_dir() and not remove_cgroup(path):
+                print(f"  left behind: {path} is still in use", file=sys.stderr)
+
+
+def remove_cgroup(path):
+    """The cgroup with those below it, once their processes are gone."""
+    for _ in range(50):
+        try:
+            for folder, _, _ in os.walk(path, topdown=False):
+                os.rmdir(folder)
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False
 
 
 class Bench:
@@ -83,8 +105,7 @@ class Peer:
         cpu = (usage.ru_utime + usage.ru_stime) * 1000
         if self.account:
             self.account.leave()
-            time.sleep(0.02)  # daemons and monitors finish what belongs to this run
-            cpu = self.account.cpu_ms() - used
+            cpu = self.account.settled_ms() - used
         code = os.waitstatus_to_exitcode(status)
         if code != 0:
             raise Failed(f"{' '.join(command)}: exit code {code}")

@@ -65,6 +65,8 @@ pub struct RunRequest {
     pub no_new_privileges: bool,
     /// Limits.
     pub limits: Limits,
+    /// Cgroup that the container's is made below; `/carboy` when absent.
+    pub cgroup_parent: Option<String>,
     /// Devices of the host.
     pub devices: Vec<DeviceRequest>,
     /// Resource limits of the process.

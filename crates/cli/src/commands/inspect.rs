@@ -181,6 +181,7 @@ fn host_config_json(request: &RunRequest, container: &Container) -> Value {
         "IpcMode": if shared("ipc") == "host" { "host" } else { "private" },
         "PidMode": shared("pid"),
         "UTSMode": shared("uts"),
+        "CgroupParent": request.cgroup_parent.as_deref().unwrap_or_default(),
         "OomScoreAdj": request.oom_score_adj.unwrap_or(0),
         "Privileged": request.privileged,
         "ReadonlyRootfs": request.read_only,

@@ -87,7 +87,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
         mounts: mounts::mounts(inputs)?,
         linux: Some(Linux {
             namespaces: namespaces::namespaces(inputs.request, inputs.host),
-            cgroups_path: inputs.host.cgroups.then(|| format!("/carboy/{}", inputs.id)),
+            cgroups_path: resources::cgroup_path(inputs)?,
             resources: resources::resources(inputs)?,
             devices: devices::spec_devices(inputs),
             sysctl: inputs.request.sysctls.clone(),

@@ -29,6 +29,33 @@ pub(super) fn resources(inputs: &Inputs<'_>) -> Result<Option<Resources>> {
     }))
 }
 
+/// The container's cgroup, below the hierarchies' own roots. None where none can be made.
+pub(super) fn cgroup_path(inputs: &Inputs<'_>) -> Result<Option<String>> {
+    let parent = match &inputs.request.cgroup_parent {
+        None => "carboy",
+        Some(parent) => checked_parent(parent)?,
+    };
+    if inputs.host.cgroups {
+        return Ok(Some(format!("/{parent}/{}", inputs.id)));
+    }
+    match inputs.request.cgroup_parent {
+        None => Ok(None),
+        Some(_) => Err(Error::Unavailable("--cgroup-parent needs a cgroup that may be written".into())),
+    }
+}
+
+fn checked_parent(path: &str) -> Result<&str> {
+    let parent = path.trim_matches('/');
+    let invalid = |why: &str| Err(Error::Invalid(format!("invalid cgroup parent {path:?}: {why}")));
+    if parent.is_empty() || parent.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return invalid("a path below the root of the hierarchy is needed, without . and ..");
+    }
+    if parent.ends_with(".slice") {
+        return invalid("slices are systemd's, and containers' cgroups are made directly (cgroupfs)");
+    }
+    Ok(parent)
+}
+
 fn memory(limits: &Limits, swap_limits: bool) -> Result<Option<MemoryResources>> {
     let Limits { memory, memory_swap, memory_reservation, .. } = *limits;
     if memory.is_none() && memory_swap.is_none() && memory_reservation.is_none() {

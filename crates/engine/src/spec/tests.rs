@@ -42,6 +42,19 @@ fn destinations(spec: &Spec) -> Vec<&str> {
 }
 
 #[test]
+fn a_cgroup_parent_is_a_plain_path() {
+    let path = |parent: &str| {
+        let request = RunRequest { cgroup_parent: Some(parent.into()), ..RunRequest::default() };
+        spec_on(HOST, &request).map(|spec| spec.linux.unwrap().cgroups_path.unwrap())
+    };
+    assert_eq!(path("/batch/night/").unwrap(), "/batch/night/0123456789ab");
+    assert_eq!(path("batch").unwrap(), "/batch/0123456789ab");
+    for wrong in ["/", "", "..", "/batch/../..", "a//b", "machine.slice"] {
+        assert!(path(wrong).unwrap_err().to_string().contains("cgroup parent"), "{wrong}");
+    }
+}
+
+#[test]
 fn the_default_is_dockers() {
     let spec = spec(&RunRequest::default());
     let text = serde_json::to_value(&spec).unwrap();

@@ -145,6 +145,7 @@ impl RunArgs {
             seccomp,
             no_new_privileges,
             limits: resources.limits(),
+            cgroup_parent: resources.cgroup_parent(),
             devices: security.devices()?,
             ulimits: resources.ulimits()?,
             sysctls: security.sysctls()?,

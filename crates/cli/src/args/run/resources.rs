@@ -38,6 +38,9 @@ pub(crate) struct ResourceArgs {
     /// Number of tasks; -1 for no limit
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pids_limit: Option<i64>,
+    /// Cgroup to make the container's below, instead of /carboy
+    #[arg(long, value_name = "PATH")]
+    cgroup_parent: Option<String>,
     /// Limit a resource of the process, such as nofile=1024:4096
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<String>,
@@ -64,6 +67,10 @@ impl ResourceArgs {
             cpuset_mems: self.cpuset_mems.clone(),
             pids: self.pids_limit.filter(|n| *n != 0),
         }
+    }
+
+    pub(super) fn cgroup_parent(&self) -> Option<String> {
+        self.cgroup_parent.clone().filter(|path| !path.is_empty())
     }
 
     pub(super) fn ulimits(&self) -> Result<Vec<Ulimit>, Failure> {
