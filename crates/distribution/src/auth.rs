@@ -6,19 +6,15 @@
 
 use crate::challenge::{self, Challenge};
 use crate::credentials::Credential;
-use crate::endpoint::{display_host, encode_query, is_loopback};
 use crate::error::{Error, Result};
-use crate::response::{read_bounded, words};
-use crate::transport::{Call, Transport};
+use crate::scope::{Access, Scopes};
+use crate::token::{self, TokenAnswer, TokenRequest};
+use crate::transport::Transport;
 use base64::Engine;
-use serde::Deserialize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::header::WWW_AUTHENTICATE;
-use ureq::http::{HeaderMap, HeaderValue, Method, Uri};
-
-/// The largest answer of a token server, in bytes. Tokens with many grants reach some ten kilobytes.
-const TOKEN_LIMIT: u64 = 1024 * 1024;
+use ureq::http::{HeaderMap, HeaderValue};
 
 /// What a token is good for if its server does not say (the token specification's default).
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
@@ -28,8 +24,11 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 pub(crate) struct Auth {
     /// The registry as references name it.
     domain: String,
-    /// The repository's path.
+    /// The repository's path; empty for the registry as a whole.
     repository: String,
+    access: Access,
+    /// What tokens are asked for: grows with what the registry asks for.
+    scopes: Mutex<Scopes>,
     state: Mutex<State>,
 }
 
@@ -45,18 +44,24 @@ enum State {
     },
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
-    expires_in: Option<u64>,
-}
-
 impl Auth {
-    pub(crate) fn new(domain: &str, repository: &str) -> Self {
-        Auth { domain: domain.to_owned(), repository: repository.to_owned(), state: Mutex::default() }
+    pub(crate) fn new(domain: &str, repository: &str, access: Access) -> Self {
+        let scopes = if repository.is_empty() { Scopes::default() } else { Scopes::repository(repository, access) };
+        let (domain, repository) = (domain.to_owned(), repository.to_owned());
+        Auth { domain, repository, access, scopes: Mutex::new(scopes), state: Mutex::default() }
+    }
+
+    /// From now on tokens shall be good for this too.
+    pub(crate) fn also(&self, scope: &str) {
+        let is_new = self.scopes().add(scope);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (true, State::Bearer { renew_at, .. }) = (is_new, &mut *state) {
+            *renew_at = Instant::now();
+        }
+    }
+
+    fn scopes(&self) -> MutexGuard<'_, Scopes> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The `Authorization` for the next request, renewed if it is about to expire.
@@ -102,36 +107,31 @@ impl Auth {
         Ok(None)
     }
 
-    /// Whether there are credentials for the repository.
-    pub(crate) fn credential(&self, transport: &Transport) -> Result<Option<Credential>> {
+    /// The credentials for the repository.
+    fn credential(&self, transport: &Transport) -> Result<Option<Credential>> {
         Ok(transport.client().settings().credentials.find(&self.domain, &self.repository)?)
     }
 
     fn fetch_token(&self, transport: &Transport, challenge: &Challenge) -> Result<State> {
-        let realm = challenge.param("realm").unwrap_or("");
-        let bad = || Error::Protocol { host: self.domain.clone(), detail: format!("invalid token server {realm:?}") };
-        let realm_uri: Uri = realm.parse().map_err(|_| bad())?;
-        let host = realm_uri.authority().map(|authority| authority.as_str()).ok_or_else(bad)?;
-        let may_be_plain = is_loopback(host) || !transport.client().settings().tls_verify;
-        match realm_uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if may_be_plain => {}
-            Some("http") => return Err(Error::PlainHttp(display_host(&realm_uri))),
-            _ => return Err(bad()),
-        }
-        let scope =
-            challenge.param("scope").map_or_else(|| format!("repository:{}:pull", self.repository), str::to_owned);
-        let credential = self.credential(transport)?;
-        let mut query = String::new();
-        if let Some(service) = challenge.param("service") {
-            query.push_str(&format!("service={}&", encode_query(service)));
-        }
-        query.push_str(&format!("scope={}&client_id=carboy", encode_query(&scope)));
-        let answer = self.ask(transport, &realm_uri, &query, credential.as_ref())?;
+        self.scopes().add(challenge.param("scope").unwrap_or(""));
+        let scopes = self.scopes().clone();
+        let answer = match self.ask(transport, challenge, &scopes) {
+            // Some servers refuse all if one repository of several is not for this user: what is asked for beyond this repository is a mount.
+            Err(Error::Denied { .. } | Error::BadCredentials { .. })
+                if !self.repository.is_empty() && scopes.is_several() =>
+            {
+                let own = Scopes::repository(&self.repository, self.access);
+                let answer = self.ask(transport, challenge, &own)?;
+                *self.scopes() = own;
+                answer
+            }
+            other => other?,
+        };
         let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
         let mut header =
             HeaderValue::from_str(&format!("Bearer {token}")).ok().filter(|_| !token.is_empty()).ok_or_else(|| {
-                Error::Protocol { host: host.to_owned(), detail: "the token server sent no token".to_owned() }
+                let host = challenge.param("realm").unwrap_or("").to_owned();
+                Error::Protocol { host, detail: "the token server sent no token".to_owned() }
             })?;
         header.set_sensitive(true);
         let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
@@ -140,49 +140,21 @@ impl Auth {
         Ok(State::Bearer { header, renew_at, source: challenge.clone() })
     }
 
-    /// One request to the token server: GET with basic authentication, or an OAuth2 refresh by POST.
-    fn ask(
-        &self,
-        transport: &Transport,
-        realm: &Uri,
-        query: &str,
-        credential: Option<&Credential>,
-    ) -> Result<TokenAnswer> {
-        let what = format!("token for {}/{}", self.domain, self.repository);
-        let mut call = Call::get(realm.clone());
-        let form;
-        if let Some(Credential::IdentityToken(token)) = credential {
-            form = format!("grant_type=refresh_token&refresh_token={}&{query}", encode_query(token));
-            call.method = Method::POST;
-            call.form = Some(&form);
-            call.headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-        } else {
-            let joint = if realm.query().is_some() { '&' } else { '?' };
-            call.uri = format!("{realm}{joint}{query}").parse().map_err(|_| Error::Protocol {
-                host: display_host(realm),
-                detail: format!("invalid token server {realm}"),
-            })?;
-        }
-        if let Some(Credential::Basic { user, password }) = credential {
-            call.authorization = Some(basic(user, password)?);
-        }
-        let response = crate::repository::retried(transport, || transport.send(&call))?;
-        let status = response.status().as_u16();
-        let host = display_host(realm);
-        let body = read_bounded(transport, realm, response, TOKEN_LIMIT, &what)?;
-        match status {
-            200..=299 => serde_json::from_slice(&body).map_err(|source| Error::Json { what, source }),
-            _ => {
-                let detail = words(&body).unwrap_or_else(|| format!("status {status}"));
-                Err(match (status, credential) {
-                    (400 | 401 | 403, Some(_)) => Error::BadCredentials { host, detail },
-                    (401 | 403, None) => {
-                        Error::Denied { repository: format!("{}/{}", self.domain, self.repository), detail }
-                    }
-                    _ => Error::Status { what, host, status, detail },
-                })
-            }
-        }
+    fn ask(&self, transport: &Transport, challenge: &Challenge, scopes: &Scopes) -> Result<TokenAnswer> {
+        let credential = self.credential(transport)?;
+        let what = match self.repository.as_str() {
+            "" => format!("token for {}", self.domain),
+            repository => format!("token for {}/{repository}", self.domain),
+        };
+        let request = TokenRequest { challenge, scopes, credential: credential.as_ref(), offline: false, what };
+        token::fetch(transport, &request).map_err(|error| match error {
+            Error::Denied { detail, .. } => Error::Denied {
+                access: self.access.word(),
+                repository: format!("{}/{}", self.domain, self.repository).trim_end_matches('/').to_owned(),
+                detail,
+            },
+            other => other,
+        })
     }
 }
 
@@ -198,7 +170,7 @@ impl State {
     }
 }
 
-fn basic(user: &str, password: &str) -> Result<HeaderValue> {
+pub(crate) fn basic(user: &str, password: &str) -> Result<HeaderValue> {
     let text = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     let mut header = HeaderValue::from_str(&format!("Basic {text}"))
         .map_err(|_| Error::Protocol { host: String::new(), detail: "credentials do not fit a header".to_owned() })?;

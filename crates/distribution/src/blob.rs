@@ -2,8 +2,9 @@
 
 use crate::endpoint::display_host;
 use crate::error::{Error, Result};
+use crate::host::{backoff, pause};
 use crate::manifest::verify;
-use crate::repository::{Repository, backoff, pause};
+use crate::repository::Repository;
 use carboy_oci::Digest;
 use carboy_oci::image::Descriptor;
 use std::io::{self, Read};
@@ -51,6 +52,11 @@ impl Repository {
         }
     }
 
+    /// A reader for the blob from one of its bytes on.
+    pub fn blob_from(&self, descriptor: &Descriptor, offset: u64) -> BlobReader<'_> {
+        BlobReader { offset: offset.min(descriptor.size), ..self.blob(descriptor) }
+    }
+
     /// A whole blob of at most `limit` bytes, its digest verified.
     pub fn blob_bytes(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
         let what = self.blob_name(&descriptor.digest);
@@ -63,7 +69,7 @@ impl Repository {
         Ok(bytes)
     }
 
-    fn blob_name(&self, digest: &Digest) -> String {
+    pub(crate) fn blob_name(&self, digest: &Digest) -> String {
         format!("blob {digest} of {}", self.name())
     }
 

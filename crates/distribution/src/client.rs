@@ -3,6 +3,7 @@
 use crate::credentials::Credentials;
 use crate::proxy::Proxies;
 use crate::repository::Repository;
+use crate::scope::Access;
 use carboy_oci::Reference;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Limits {
     pub connect: Duration,
     /// For the head of an answer.
     pub answer: Duration,
+    /// For the answer to an upload that is complete: the registry may have to move it.
+    pub commit: Duration,
     /// For the next byte of a body: a download is never too slow, only ever stalled.
     pub stall: Duration,
     /// Tries of one request (two if it is time that runs out), and reconnections in a row without a byte of progress.
@@ -44,6 +47,7 @@ impl Default for Limits {
         Limits {
             connect: Duration::from_secs(15),
             answer: Duration::from_secs(30),
+            commit: Duration::from_secs(300),
             stall: Duration::from_secs(30),
             tries: 5,
             backoff: Duration::from_millis(300),
@@ -90,7 +94,12 @@ impl Client {
 
     /// A conversation with the repository of `reference`: its own connections and tokens, and its own [`Repository::cancel`].
     pub fn repository(&self, reference: &Reference) -> Repository {
-        Repository::new(self.clone(), reference)
+        self.repository_for(reference, Access::Pull)
+    }
+
+    /// The same, to do more than read.
+    pub fn repository_for(&self, reference: &Reference, access: Access) -> Repository {
+        Repository::new(self.clone(), reference, access)
     }
 
     /// The system's certificates, read at the first call (about a hundred small certificates: 2 ms).

@@ -43,8 +43,10 @@ pub enum Error {
         detail: String,
     },
     /// 401 or 403, after the credentials there are were tried. The wording is Docker's, as registries hide private repositories.
-    #[error("pull access denied for {repository}, repository does not exist or may require a login: {detail}")]
+    #[error("{access} access denied for {repository}, repository does not exist or may require a login: {detail}")]
     Denied {
+        /// `pull`, `push` or `delete`.
+        access: &'static str,
         /// The repository.
         repository: String,
         /// The registry's words, or what is missing.
@@ -179,6 +181,9 @@ pub enum Error {
     /// A proxy setting is not valid.
     #[error("invalid proxy {0:?}: expected http://[user:password@]host:port")]
     Proxy(String),
+    /// What is to be sent cannot be read.
+    #[error("read what is to be pushed")]
+    Source(#[source] io::Error),
     /// Credentials could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -198,7 +203,7 @@ impl Error {
             Error::Status { status: 408 | 429 | 500.., .. } => ErrorKind::Unavailable,
             Error::Digest { .. } | Error::Size { .. } => ErrorKind::Integrity,
             Error::Schema1(_) | Error::MediaType { .. } => ErrorKind::Unsupported,
-            Error::Proxy(_) | Error::Credentials(_) => ErrorKind::Invalid,
+            Error::Proxy(_) | Error::Credentials(_) | Error::Source(_) => ErrorKind::Invalid,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Status { .. }
             | Error::TooLarge { .. }

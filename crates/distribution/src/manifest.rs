@@ -1,8 +1,10 @@
 //! Manifests: asked for with what we understand, bounded, and compared with their digests.
 
 use crate::error::{Error, Result};
+use crate::host::Ask;
 use crate::repository::Repository;
 use crate::response::read_bounded;
+use crate::transport::Payload;
 use carboy_oci::image::media_type;
 use carboy_oci::{Digest, Reference};
 use serde::Deserialize;
@@ -99,6 +101,51 @@ impl Repository {
         let digest = asked.cloned().or(promised).unwrap_or_else(|| Digest::sha256(&Sha256::digest(&bytes).into()));
         let media_type = media_type_of(&bytes, &announced, &what)?;
         Ok(Manifest { media_type, digest, bytes })
+    }
+
+    /// Puts a manifest or index into the repository, as it is, and answers its digest. What it names must be there before.
+    ///
+    /// # Errors
+    /// What the registry says; [`Error::Digest`] if it claims to have got something else.
+    pub fn put_manifest(&self, target: &Target, media_type: &str, bytes: &[u8]) -> Result<Digest> {
+        let what = format!("manifest for {}{target}", self.name());
+        if let Target::Digest(digest) = target {
+            verify(bytes, digest, &what)?;
+        }
+        let kind = HeaderValue::from_str(media_type)
+            .map_err(|_| Error::MediaType { what: what.clone(), media_type: media_type.to_owned() })?;
+        let rest = rest(target);
+        let ask = Ask {
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, kind)]),
+            payload: Payload::Bytes(bytes),
+            ..Ask::new(Method::PUT, &rest)
+        };
+        let (_, response) = self.ask(&ask, &what)?;
+        if let Some(received) = digest_header(response.headers(), self.name())? {
+            verify(bytes, &received, &what)?;
+        }
+        Ok(match target {
+            Target::Digest(digest) => digest.clone(),
+            Target::Tag(_) => Digest::sha256(&Sha256::digest(bytes).into()),
+        })
+    }
+
+    /// Deletes a manifest with all its tags, by its digest; or a tag alone, where the registry can do that.
+    ///
+    /// # Errors
+    /// What the registry says: many do not allow it (405).
+    pub fn delete_manifest(&self, target: &Target) -> Result<()> {
+        let what = format!("manifest for {}{target}", self.name());
+        self.request(Method::DELETE, &rest(target), HeaderMap::new(), &what).map(drop)
+    }
+
+    /// Deletes a blob.
+    ///
+    /// # Errors
+    /// What the registry says: many do not allow it (405).
+    pub fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        let rest = format!("blobs/{digest}");
+        self.request(Method::DELETE, &rest, HeaderMap::new(), &self.blob_name(digest)).map(drop)
     }
 }
 

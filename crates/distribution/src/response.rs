@@ -2,6 +2,7 @@
 
 use crate::endpoint::display_host;
 use crate::error::{Error, Result};
+use crate::scope::Access;
 use crate::transport::Transport;
 use serde::Deserialize;
 use std::io::Read;
@@ -37,7 +38,7 @@ pub(crate) fn refusal(
     uri: &Uri,
     response: Response<Body>,
     what: &str,
-    repository: &str,
+    (access, repository): (Access, &str),
 ) -> Error {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or("no reason given").to_ascii_lowercase();
@@ -46,7 +47,7 @@ pub(crate) fn refusal(
     let what = what.to_owned();
     match status.as_u16() {
         404 => Error::NotFound { what, detail },
-        401 | 403 => Error::Denied { repository: repository.to_owned(), detail },
+        401 | 403 => Error::Denied { access: access.word(), repository: repository.to_owned(), detail },
         status => Error::Status { what, host: display_host(uri), status, detail },
     }
 }

@@ -4,12 +4,12 @@ use crate::client::Client;
 use crate::endpoint::{self, display_host, is_loopback, same_origin};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
-use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body, SendBody};
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 10;
@@ -25,7 +25,7 @@ pub(crate) struct Transport {
     agents: Mutex<Option<HashMap<AgentKey, Agent>>>,
 }
 
-/// One request without a body, but for the form of a token request.
+/// One request.
 #[derive(Debug)]
 pub(crate) struct Call<'c> {
     pub(crate) method: Method,
@@ -33,7 +33,35 @@ pub(crate) struct Call<'c> {
     pub(crate) headers: HeaderMap,
     /// Sent to the origin of `uri` only.
     pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) form: Option<&'c str>,
+    pub(crate) payload: Payload<'c>,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'c> {
+    None,
+    Bytes(&'c [u8]),
+    /// A form with a secret: it is sent where it was meant for, or nowhere.
+    Secret(&'c str),
+    /// So many bytes, opened anew for each time they are sent.
+    Stream(u64, &'c dyn Fn() -> io::Result<Box<dyn Read + 'c>>),
+}
+
+impl std::fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Payload::None => f.write_str("None"),
+            Payload::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Payload::Secret(_) => f.write_str("Secret(…)"),
+            Payload::Stream(length, _) => write!(f, "Stream({length})"),
+        }
+    }
+}
+
+impl Call<'_> {
+    pub(crate) fn get(uri: Uri) -> Self {
+        Call { method: Method::GET, uri, headers: HeaderMap::new(), authorization: None, payload: Payload::None }
+    }
 }
 
 impl Transport {
@@ -43,6 +71,16 @@ impl Transport {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Whether certificates of this host and port are verified.
+    pub(crate) fn verifies(&self, _authority: &str) -> bool {
+        self.client.settings().tls_verify
+    }
+
+    /// Whether this host may be asked by plain HTTP.
+    pub(crate) fn may_be_plain(&self, authority: &str) -> bool {
+        is_loopback(authority) || !self.verifies(authority)
     }
 
     /// Breaks every connection; what is in flight ends with [`Error::Cancelled`], as does everything later.
@@ -63,9 +101,7 @@ impl Transport {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send_once(call, &uri)?;
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            // A form holds a secret: it is sent where it was meant for, or nowhere.
-            let follow = is_redirect(response.status().as_u16()) && call.form.is_none();
-            let Some(location) = location.filter(|_| follow) else {
+            let Some(location) = location.filter(|_| call.follows(response.status().as_u16())) else {
                 return Ok(response);
             };
             let next = endpoint::resolve(&uri, location)?;
@@ -77,7 +113,7 @@ impl Transport {
     }
 
     /// A redirect must not lead from TLS to plain HTTP, where anybody could answer.
-    fn check_scheme(&self, from: &Uri, to: &Uri) -> Result<()> {
+    pub(crate) fn check_scheme(&self, from: &Uri, to: &Uri) -> Result<()> {
         let plain = to.scheme_str() == Some("http");
         let host = to.authority().map_or("", |authority| authority.as_str());
         let downgrade = plain && (from.scheme_str() == Some("https") || !is_loopback(host));
@@ -97,11 +133,27 @@ impl Transport {
             }
         }
         let built = |error: ureq::http::Error| self.failure(uri, error.into());
-        let sent = match call.form {
-            Some(form) => agent.run(builder.body(form).map_err(built)?),
-            None => agent.run(builder.body(()).map_err(built)?),
+        let sent = match call.payload {
+            Payload::None => agent.run(builder.body(()).map_err(built)?),
+            Payload::Bytes(bytes) => agent.run(self.patient(&agent, builder.body(bytes).map_err(built)?)),
+            Payload::Secret(form) => agent.run(builder.body(form).map_err(built)?),
+            Payload::Stream(length, open) => {
+                let mut content = Exactly { inner: open().map_err(Error::Source)?, left: length, failure: None };
+                let builder = builder.header(CONTENT_LENGTH, length);
+                let request = builder.body(SendBody::from_reader(&mut content)).map_err(built)?;
+                let sent = agent.run(self.patient(&agent, request));
+                if let Some(failure) = content.failure {
+                    return Err(Error::Source(failure));
+                }
+                sent
+            }
         };
         sent.map_err(|error| self.failure(uri, error))
+    }
+
+    /// A registry that has received everything may take its time to put it where it belongs.
+    fn patient<B: AsSendBody>(&self, agent: &Agent, request: Request<B>) -> Request<B> {
+        agent.configure_request(request).timeout_recv_response(Some(self.client.settings().limits.commit)).build()
     }
 
     fn agent(&self, uri: &Uri) -> Result<Agent> {
@@ -208,8 +260,44 @@ impl Transport {
     }
 }
 
-fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
+impl Call<'_> {
+    /// Whether a redirect of this status is followed. What changes something is only ever sent again as it was (307, 308).
+    fn follows(&self, status: u16) -> bool {
+        let reads = matches!(self.method, Method::GET | Method::HEAD);
+        match (self.payload, status) {
+            (Payload::Secret(_), _) => false,
+            (_, 307 | 308) => true,
+            (_, status) => reads && matches!(status, 301..=303),
+        }
+    }
+}
+
+/// Yields exactly as many bytes as were announced, and remembers why if it cannot.
+struct Exactly<'c> {
+    inner: Box<dyn Read + 'c>,
+    left: u64,
+    failure: Option<io::Error>,
+}
+
+impl Read for Exactly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        if length == 0 {
+            return Ok(0);
+        }
+        let error = match self.inner.read(&mut buffer[..length]) {
+            Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends {} bytes too early", self.left)),
+            Ok(count) => {
+                self.left -= count as u64;
+                return Ok(count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => error,
+        };
+        let shown = io::Error::new(error.kind(), "the content to send");
+        self.failure = Some(error);
+        Err(shown)
+    }
 }
 
 fn without_password(proxy: &str) -> String {

@@ -21,6 +21,8 @@ pub struct Request {
     /// Lower-case names.
     pub headers: HashMap<String, String>,
     pub body: Vec<u8>,
+    /// Only a part of the body was read; the connection is closed, whatever the script answers.
+    pub is_cut: bool,
 }
 
 impl Request {
@@ -59,6 +61,9 @@ pub fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
 
 type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 
+/// Says of a request's head after how many bytes of its body the connection is closed.
+pub type Cutter = dyn Fn(&Request) -> Option<usize> + Send + Sync;
+
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -67,14 +72,23 @@ pub struct Server {
 impl Server {
     /// Serves until the test's process ends; the listening thread holds nothing else.
     pub fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_cutting(|_| None, script)
+    }
+
+    /// The same, with a say in how much of a request is read.
+    pub fn start_cutting(
+        cutter: impl Fn(&Request) -> Option<usize> + Send + Sync + 'static,
+        script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (seen, script): (_, Arc<Script>) = (requests.clone(), Arc::new(script));
+        let cutter: Arc<Cutter> = Arc::new(cutter);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (seen, script) = (seen.clone(), script.clone());
-                std::thread::spawn(move || serve(&stream, &seen, &*script));
+                let (seen, script, cutter) = (seen.clone(), script.clone(), cutter.clone());
+                std::thread::spawn(move || serve_cutting(&stream, &seen, &*cutter, &*script));
             }
         });
         Server { address, requests }
@@ -101,17 +115,27 @@ impl Server {
 
 /// Answers the requests of one connection.
 pub fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, script: &(dyn Fn(&Request) -> Reply + Send + Sync)) {
+    serve_cutting(stream, seen, &|_| None, script);
+}
+
+fn serve_cutting(
+    stream: &TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    cutter: &Cutter,
+    script: &(dyn Fn(&Request) -> Reply + Send + Sync),
+) {
     let mut reader = BufReader::new(stream);
-    while let Some(request) = read_request(&mut reader) {
+    while let Some(request) = read_request(&mut reader, cutter) {
         seen.lock().unwrap().push(request.clone());
         let is_head = request.method == "HEAD";
-        if write_reply(stream, script(&request), is_head).is_none() {
+        let reply = script(&request);
+        if request.is_cut || write_reply(stream, reply, is_head).is_none() {
             return;
         }
     }
 }
 
-fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
+fn read_request(reader: &mut BufReader<&TcpStream>, cutter: &Cutter) -> Option<Request> {
     let first = reader.fill_buf().ok()?.first().copied()?;
     if first == 0x16 {
         // A TLS handshake: a plain server does not understand it.
@@ -135,9 +159,11 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
         values.push_str(value);
     }
     let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, headers, body })
+    let mut request = Request { method, path, headers, body: Vec::new(), is_cut: false };
+    let cut = cutter(&request).filter(|cut| *cut < length);
+    (request.body, request.is_cut) = (vec![0; cut.unwrap_or(length)], cut.is_some());
+    reader.read_exact(&mut request.body).ok()?;
+    Some(request)
 }
 
 /// `None`: the connection is done with.
@@ -180,6 +206,7 @@ pub fn client(credentials: Credentials) -> Client {
     let limits = Limits {
         connect: Duration::from_secs(5),
         answer: Duration::from_secs(5),
+        commit: Duration::from_secs(5),
         stall: Duration::from_millis(300),
         tries: 4,
         backoff: Duration::from_millis(2),
