@@ -14,6 +14,7 @@ mod hello;
 mod lane;
 mod life;
 mod limits;
+mod listing;
 mod load;
 mod pull;
 mod rootless;

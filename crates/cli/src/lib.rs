@@ -76,6 +76,10 @@ fn usage(error: &clap::Error) -> ExitCode {
             let _ = args::Cli::command().print_help();
             return ExitCode::SUCCESS;
         }
+        ErrorKind::InvalidSubcommand => {
+            output::error_line(&unknown_command(error));
+            return ExitCode::from(125);
+        }
         _ => {}
     }
     let text = error.to_string();
@@ -85,4 +89,20 @@ fn usage(error: &clap::Error) -> ExitCode {
     let message = if rest.is_empty() { first } else { format!("{first} {}", rest.join(", ")) };
     output::error_line(&format!("{message}; see '{} --help'", args::command_words()));
     ExitCode::from(125)
+}
+
+/// Docker's words for a command that there is not, and which one may be meant.
+fn unknown_command(error: &clap::Error) -> String {
+    use clap::error::{ContextKind, ContextValue};
+    let words = args::command_words();
+    let asked = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.as_str(),
+        _ => "",
+    };
+    let meant = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(list)) if !list.is_empty() => format!("; did you mean {}?", list.join(" or ")),
+        Some(ContextValue::String(one)) => format!("; did you mean {one}?"),
+        _ => String::new(),
+    };
+    format!("unknown command: {words} {asked}{meant}; see '{words} --help'")
 }

@@ -24,6 +24,7 @@ mod prepare;
 pub mod pull;
 mod remove;
 mod snapshot;
+mod tag;
 mod tar;
 mod tree;
 

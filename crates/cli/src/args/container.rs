@@ -1,6 +1,6 @@
 //! `container …`, and the same commands without that word.
 
-use super::{ExecArgs, InspectArgs, LogsArgs, PsArgs, RunArgs};
+use super::{ExecArgs, ExistsArgs, InspectArgs, LogsArgs, PsArgs, RunArgs};
 use clap::{Args, Subcommand};
 
 /// What can be done to containers by the same word with and without `container` before it.
@@ -42,6 +42,8 @@ pub(crate) enum ContainerCommand {
     Ls(PsArgs),
     /// Print everything known of containers, as JSON
     Inspect(InspectArgs),
+    /// Whether a container is here: exit code 0 or 1, and no output
+    Exists(ExistsArgs),
 }
 
 /// Containers by name or ID.

@@ -1,7 +1,7 @@
 //! `image …`, and the same commands without that word.
 
 use super::{InspectArgs, PullArgs};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// What can be done to images by the same word with and without `image` before it.
@@ -11,6 +11,12 @@ pub(crate) enum ImageVerb {
     Pull(PullArgs),
     /// Take images from a docker-archive or oci-archive file
     Load(LoadArgs),
+    /// Give an image another name
+    Tag(TagArgs),
+    /// Take names from an image, which stays
+    Untag(UntagArgs),
+    /// Print the steps that made an image
+    History(HistoryArgs),
 }
 
 /// `image …`.
@@ -26,6 +32,10 @@ pub(crate) enum ImageCommand {
     Rm(RmiArgs),
     /// Print everything known of images, as JSON
     Inspect(InspectArgs),
+    /// Whether an image is here: exit code 0 or 1, and no output
+    Exists(ExistsArgs),
+    /// Draw an image's layers
+    Tree(TreeArgs),
 }
 
 /// `images`.
@@ -43,15 +53,100 @@ pub(crate) struct ImagesArgs {
     /// Show digests of manifests
     #[arg(long)]
     pub(crate) digests: bool,
-    /// reference=, dangling=, label=
+    /// reference=, dangling=, label=, before=, since=, until=, id=, containers=, readonly=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub(crate) filter: Vec<String>,
     /// table, json, or a template such as "{{.Repository}}:{{.Tag}}"
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
-    /// Only this repository, or this name
+    /// Draw each name with its platform below it
+    #[arg(long, conflicts_with_all = ["quiet", "format", "digests"])]
+    pub(crate) tree: bool,
+    /// Order of the rows
+    #[arg(long, value_name = "BY", default_value = "created")]
+    pub(crate) sort: ImageSort,
+    /// No headings
+    #[arg(short, long)]
+    pub(crate) noheading: bool,
+    /// Only this repository, or this name; a pattern such as "team/*:1.*" matches several
     #[arg(value_name = "REPOSITORY[:TAG]")]
     pub(crate) name: Option<String>,
+}
+
+/// Order of `images`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageSort {
+    /// Newest first.
+    Created,
+    /// By image ID.
+    Id,
+    /// By repository.
+    Repository,
+    /// Smallest first.
+    Size,
+    /// By tag.
+    Tag,
+}
+
+/// `tag`.
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    /// Name, ID, or beginning of an ID
+    #[arg(value_name = "IMAGE[:TAG]")]
+    pub(crate) source: String,
+    /// New names
+    #[arg(required = true, value_name = "NAME[:TAG]")]
+    pub(crate) targets: Vec<String>,
+}
+
+/// `untag`.
+#[derive(Debug, Args)]
+pub(crate) struct UntagArgs {
+    /// Name, ID, or beginning of an ID
+    #[arg(value_name = "IMAGE[:TAG]")]
+    pub(crate) image: String,
+    /// Names to take [default: all]
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) names: Vec<String>,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// table, json, or a template such as "{{.ID}} {{.CreatedBy}}"
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// Sizes and times for people
+    #[arg(short = 'H', long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub(crate) human: bool,
+    /// Whole IDs and commands
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only IDs
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Name, ID, or beginning of an ID
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+}
+
+/// `image exists`, `container exists`.
+#[derive(Debug, Args)]
+pub(crate) struct ExistsArgs {
+    /// Name, ID, or beginning of an ID
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// `image tree`.
+#[derive(Debug, Args)]
+pub(crate) struct TreeArgs {
+    /// Show the images that need each layer, not only those that end with it
+    #[arg(long)]
+    pub(crate) whatrequires: bool,
+    /// Name, ID, or beginning of an ID
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
 }
 
 /// `load`.
@@ -68,10 +163,19 @@ pub(crate) struct LoadArgs {
 /// `rmi`.
 #[derive(Debug, Args)]
 pub(crate) struct RmiArgs {
+    /// All images
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Ignore missing ones
+    #[arg(short, long)]
+    pub(crate) ignore: bool,
+    /// Kept for Docker's sake: an image here has no untagged parents
+    #[arg(long)]
+    pub(crate) no_prune: bool,
     /// Remove even if a stopped container uses it or it has several names
     #[arg(short, long)]
     pub(crate) force: bool,
     /// Names, IDs, or beginnings of IDs
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }

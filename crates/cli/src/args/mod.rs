@@ -15,7 +15,10 @@ pub(crate) use container::{
     AttachArgs, ContainerCommand, ContainerVerb, KillArgs, Names, RenameArgs, RmArgs, StartArgs, StopArgs,
 };
 pub(crate) use exec::ExecArgs;
-pub(crate) use image::{ImageCommand, ImageVerb, ImagesArgs, LoadArgs, RmiArgs};
+pub(crate) use image::{
+    ExistsArgs, HistoryArgs, ImageCommand, ImageSort, ImageVerb, ImagesArgs, LoadArgs, RmiArgs, TagArgs, TreeArgs,
+    UntagArgs,
+};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;
 pub(crate) use ps::PsArgs;

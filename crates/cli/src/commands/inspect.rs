@@ -8,8 +8,6 @@ use crate::logtime::format_ns;
 use crate::{output, settings};
 use anyhow::Context;
 use carboy_engine::{Container, Engine, Error, LogRequest, MountPoint, RunRequest, SeccompRequest, Status};
-use carboy_image::Image;
-use carboy_oci::Reference;
 use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
@@ -59,7 +57,7 @@ fn one(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Failure
         }
     }
     match engine.images()?.find(name) {
-        Ok(Some(image)) => Ok(image_json(&image)),
+        Ok(Some(image)) => Ok(super::image::image_json(engine.images()?, &image)),
         Ok(None) | Err(carboy_image::ImageError::Reference(_)) if kind.is_none() => {
             Err(usage(format!("No such object: {name}")).with_code(1))
         }
@@ -221,36 +219,4 @@ fn mount_json(mount: &MountPoint) -> Value {
         object.insert("Driver".into(), "local".into());
     }
     value
-}
-
-fn image_json(image: &Image) -> Value {
-    let config = &image.config;
-    let names = |names: Vec<&Reference>| names.into_iter().map(Reference::familiar).collect::<Vec<_>>();
-    json!({
-        "Id": image.id.to_string(),
-        "RepoTags": names(image.tags().collect()),
-        "RepoDigests": names(image.repo_digests().collect()),
-        "Parent": "",
-        "Comment": "",
-        "Created": image.created.clone().unwrap_or_else(|| NEVER.into()),
-        "Author": config.author.clone().unwrap_or_default(),
-        "Config": {
-            "User": config.config.user,
-            "ExposedPorts": config.config.exposed_ports,
-            "Env": config.config.env,
-            "Cmd": config.config.cmd,
-            "Volumes": config.config.volumes,
-            "WorkingDir": config.config.working_dir,
-            "Entrypoint": config.config.entrypoint,
-            "Labels": config.config.labels,
-            "StopSignal": config.config.stop_signal,
-        },
-        "Architecture": config.architecture,
-        "Variant": config.variant,
-        "Os": config.os,
-        "Size": image.size,
-        "VirtualSize": image.size,
-        "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
-        "Manifest": image.manifest.digest.to_string(),
-    })
 }

@@ -1,7 +1,7 @@
 //! `stop`, `restart`, `kill`, `rm`, `rename`, `wait`.
 
 use super::for_each;
-use crate::args::{Global, KillArgs, Names, RenameArgs, RmArgs, StopArgs};
+use crate::args::{ExistsArgs, Global, KillArgs, Names, RenameArgs, RmArgs, StopArgs};
 use crate::failure::Outcome;
 use crate::settings;
 use carboy_engine::{Error, StartOptions, parse_signal};
@@ -44,6 +44,15 @@ pub(super) fn rm(global: &Global, args: &RmArgs) -> Outcome {
 pub(super) fn rename(global: &Global, args: &RenameArgs) -> Outcome {
     settings::engine(global)?.rename(&args.container, &args.name)?;
     Ok(0)
+}
+
+/// Says nothing: 0 if it is here, 1 if not.
+pub(super) fn exists(global: &Global, args: &ExistsArgs) -> Outcome {
+    match settings::engine(global)?.find(&args.name) {
+        Ok(_) => Ok(0),
+        Err(Error::NoSuchContainer(_)) => Ok(1),
+        Err(e) => Err(e.into()),
+    }
 }
 
 pub(super) fn wait(global: &Global, args: &Names) -> Outcome {

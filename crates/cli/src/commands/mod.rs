@@ -7,7 +7,6 @@ mod info;
 mod inspect;
 mod internal;
 mod lifecycle;
-mod load;
 mod logs;
 mod ps;
 mod pull;
@@ -24,6 +23,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         Command::ContainerVerb(verb) => container(global, verb),
         Command::Container(ContainerCommand::Verb(verb)) => container(global, verb),
         Command::Ps(args) | Command::Container(ContainerCommand::Ls(args)) => ps::ps(global, &args),
+        Command::Container(ContainerCommand::Exists(args)) => lifecycle::exists(global, &args),
         Command::Container(ContainerCommand::Inspect(args)) => inspect::inspect(global, &args, Some("container")),
         Command::Inspect(args) => inspect::inspect(global, &args, None),
         Command::ImageVerb(verb) => image_verb(global, verb),
@@ -61,6 +61,9 @@ fn image_verb(global: &Global, verb: ImageVerb) -> Outcome {
     match verb {
         ImageVerb::Pull(args) => pull::pull(global, &args),
         ImageVerb::Load(args) => image::load(global, &args),
+        ImageVerb::Tag(args) => image::tag(global, &args),
+        ImageVerb::Untag(args) => image::untag(global, &args),
+        ImageVerb::History(args) => image::history(global, &args),
     }
 }
 
@@ -70,6 +73,8 @@ fn image_group(global: &Global, command: ImageCommand) -> Outcome {
         ImageCommand::Ls(args) => image::images(global, &args),
         ImageCommand::Rm(args) => image::rmi(global, &args),
         ImageCommand::Inspect(args) => inspect::inspect(global, &args, Some("image")),
+        ImageCommand::Exists(args) => image::exists(global, &args),
+        ImageCommand::Tree(args) => image::tree(global, &args),
     }
 }
 

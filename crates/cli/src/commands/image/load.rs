@@ -1,14 +1,23 @@
 //! `load`.
 
-use crate::args::LoadArgs;
-use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::args::{Global, LoadArgs};
+use crate::commands::pull::within_user_namespace;
+use crate::failure::{Failure, Outcome, usage};
+use crate::{output, settings};
 use anyhow::Context;
-use carboy_engine::Engine;
 use carboy_image::{LoadSource, Loaded};
 use carboy_oci::Digest;
 
-pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Outcome {
+pub(in crate::commands) fn load(global: &Global, args: &LoadArgs) -> Outcome {
+    if args.input.is_none() && crate::terminal::stdin_is_terminal() {
+        return Err(usage(
+            "requested load from stdin, but stdin is empty: give an archive with --input, or on standard input",
+        ));
+    }
+    let engine = settings::engine(global)?;
+    if let Some(code) = within_user_namespace(&engine)? {
+        return Ok(code);
+    }
     let quiet = |_: &Digest, _: u64, _: u64| {};
     let images = engine.images()?;
     let loaded: Vec<Loaded> = match &args.input {

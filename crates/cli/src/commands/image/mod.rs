@@ -1,0 +1,17 @@
+//! Commands on the images of the store.
+
+mod filter;
+mod history;
+mod list;
+mod load;
+mod names;
+mod object;
+mod pattern;
+mod tree;
+
+pub(super) use history::history;
+pub(super) use list::images;
+pub(super) use load::load;
+pub(super) use names::{exists, rmi, tag, untag};
+pub(super) use object::image_json;
+pub(super) use tree::tree;
