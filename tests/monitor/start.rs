@@ -2,8 +2,9 @@
 
 use crate::common::{Container, Runtime};
 use crate::on_each_runtime;
-use carboy_wire::monitor::{RootMount, StartReport};
+use carboy_wire::monitor::{RootMount, RuntimeCommand, StartReport};
 use carboy_wire::plan::PlanReport;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 on_each_runtime! {
@@ -54,6 +55,21 @@ fn a_missing_runtime_or_layer_is_named() {
     lower.push("/no/layer".into());
     let (message, code) = container.refused();
     assert!(code == 125 && message.contains("/no/layer"), "{message}");
+    container.assert_nothing_left();
+}
+
+/// CVE-2019-5736: whoever executes our runtime inside the container can be led to its file; it lies on a read-only mount by then.
+#[test]
+#[ignore = "needs root, runc and busybox-static"]
+fn our_runtime_s_file_is_read_only_where_it_is_executed() {
+    let mut container = Container::new(Runtime::Runc, &["true"]);
+    let script = container.dir.path().join("runtime");
+    std::fs::write(&script, "#!/bin/sh\n(echo overwritten >> \"$0\") 2>&1 | sed 's/^/tried: /' >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    container.config.runtime = RuntimeCommand { path: script.clone(), global_args: Vec::new(), ours: true };
+    let (message, _) = container.refused();
+    assert!(message.contains("tried: ") && message.contains("Read-only file system"), "{message}");
+    assert!(!std::fs::read_to_string(&script).unwrap().contains("overwritten\n"));
     container.assert_nothing_left();
 }
 

@@ -4,6 +4,7 @@
 //! (`lowerdir+`, Linux 6.8, asked from 6.5 on), else given as one option string to mount(2).
 
 use crate::error::Error;
+use carboy_sys::mount::{Change, attr, mount_setattr};
 use carboy_wire::monitor::RootMount;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -37,6 +38,16 @@ pub(crate) fn mount_root(root: &RootMount, target: &Path, volatile: bool) -> Res
         }
         RootMount::Bind { path } => bind(path, target),
     }
+}
+
+/// Mounts a file, read-only, on itself: whoever executes it from here on cannot lead anybody to a file that can be written
+/// (CVE-2019-5736), and our runtime, which looks, need not execute itself once more for that.
+pub(crate) fn mount_over_read_only(file: &Path) -> Result<(), Error> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, file, flags).map_err(Error::at("clone the mount of", file))?;
+    let change = Change { set: attr::RDONLY, ..Change::default() };
+    mount_setattr(tree.as_fd(), c"", false, change, None).map_err(Error::at("make read-only the mount of", file))?;
+    attach(tree.as_fd(), file)
 }
 
 /// Unmounts it. A mount that is still in use, by a process that outlived the program, is detached instead.

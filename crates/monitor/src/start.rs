@@ -88,6 +88,11 @@ impl Start {
                 self.root_mounted = true;
                 Ok(())
             }
+            Step::ProtectRuntime(path) => {
+                // What cannot be done here, on a mount that may not be copied say, the runtime does for itself in its own way.
+                let _ = rootfs::mount_over_read_only(&runtime::found(path));
+                Ok(())
+            }
             Step::OpenPipes { stdin } => self.open_pipes(*stdin),
             Step::OpenConsole(path) => self.open_console(path),
             Step::SpawnRuntime(args) => self.spawn_runtime(config, args),

@@ -21,6 +21,8 @@ pub(crate) enum Step {
     MountNamespace,
     /// The root file system.
     MountRoot { root: RootMount, target: PathBuf, volatile: bool },
+    /// Our runtime's file, read-only in this namespace.
+    ProtectRuntime(PathBuf),
     /// Pipes for the program.
     OpenPipes { stdin: bool },
     /// A socket on which the runtime hands over the terminal.
@@ -88,6 +90,9 @@ fn start(config: &MonitorConfig) -> Vec<Step> {
             RootMount::Bind { .. } => false,
         };
         steps.push(Step::MountRoot { root: root.clone(), target: in_run_dir(file::ROOTFS), volatile });
+    }
+    if config.runtime.ours {
+        steps.push(Step::ProtectRuntime(config.runtime.path.clone()));
     }
     steps.push(match config.terminal {
         true => Step::OpenConsole(in_run_dir(CONSOLE)),
@@ -211,7 +216,9 @@ impl Step {
                 self.file_words()
             }
             Step::UserNamespace(_) | Step::MountRoot { .. } | Step::UnmountRoot(_) => self.root_words(),
-            Step::SpawnRuntime(_) | Step::AwaitRuntime(_) | Step::DeleteContainer(_) => self.runtime_words(),
+            Step::ProtectRuntime(_) | Step::SpawnRuntime(_) | Step::AwaitRuntime(_) | Step::DeleteContainer(_) => {
+                self.runtime_words()
+            }
             Step::WriteStarted(_)
             | Step::RemoveRunFiles(_)
             | Step::WriteExit(_)
@@ -284,6 +291,16 @@ impl Step {
 
     fn runtime_words(&self) -> (String, Vec<String>, &'static str, &'static str) {
         match self {
+            Step::ProtectRuntime(path) => (
+                "protect runtime".into(),
+                vec![
+                    format!("open_tree({path:?}, OPEN_TREE_CLONE)"),
+                    "mount_setattr(MOUNT_ATTR_RDONLY)".into(),
+                    format!("move_mount({path:?})"),
+                ],
+                "a container cannot overwrite the runtime by way of /proc/PID/exe, and the runtime need not copy itself",
+                "runtime",
+            ),
             Step::SpawnRuntime(args) => (
                 "start runtime".into(),
                 vec!["clone(CLONE_VM|CLONE_VFORK)".into(), format!("execve({:?})", args)],
