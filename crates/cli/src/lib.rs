@@ -13,6 +13,7 @@ mod format;
 mod logtime;
 mod output;
 mod progress;
+mod registry;
 mod settings;
 mod terminal;
 mod units;

@@ -1,4 +1,4 @@
-//! What a pull looks like: on a terminal one line a layer, redrawn in place; elsewhere Docker's plain lines.
+//! What a pull or a push looks like: on a terminal one line a layer, redrawn in place; elsewhere Docker's plain lines.
 //!
 //! Owns drawing only. The drawing is a pure function of the state, the size of the terminal and the time ([`render`]). The cursor
 //! is neither hidden nor moved anywhere but up over our own lines, so that nothing needs to be restored after a signal.
@@ -6,9 +6,10 @@
 #[path = "progress_render.rs"]
 mod render;
 
-use carboy_image::pull::{Event, LayerPhase, Progress};
+use carboy_image::{pull, push};
 use carboy_oci::Digest;
-use render::{Layer, State};
+use carboy_oci::image::Descriptor;
+use render::{Layer, PULL, PUSH, Phase, State, Words};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Time between two drawings.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How a pull is shown.
+/// How a transfer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Nothing.
@@ -29,8 +30,8 @@ pub(crate) enum Style {
     Terminal,
 }
 
-/// Shows one pull at a time on a stream.
-pub(crate) struct PullDisplay {
+/// Shows one transfer at a time on a stream.
+pub(crate) struct Display {
     shared: Arc<Shared>,
     ticker: Option<JoinHandle<()>>,
 }
@@ -42,7 +43,6 @@ struct Shared {
     wake: Condvar,
 }
 
-#[derive(Default)]
 struct Board {
     state: State,
     /// Lines on the screen that the next drawing replaces.
@@ -50,7 +50,13 @@ struct Board {
     ended: bool,
 }
 
-impl PullDisplay {
+impl Board {
+    fn new(words: &'static Words) -> Self {
+        Board { state: State { layers: Vec::new(), words }, drawn: 0, ended: false }
+    }
+}
+
+impl Display {
     /// Shows on `out`: redrawn if that is a terminal with a known size, else plain, or not at all if `quiet`.
     pub(crate) fn new(out: impl AsFd, quiet: bool) -> std::io::Result<Self> {
         let out = out.as_fd().try_clone_to_owned()?;
@@ -59,7 +65,7 @@ impl PullDisplay {
             () if rustix::termios::isatty(&out) => Style::Terminal,
             () => Style::Plain,
         };
-        let shared = Arc::new(Shared { style, out, state: Mutex::new(Board::default()), wake: Condvar::new() });
+        let shared = Arc::new(Shared { style, out, state: Mutex::new(Board::new(&PULL)), wake: Condvar::new() });
         let ticker = match style {
             Style::Terminal => {
                 let shared = shared.clone();
@@ -67,7 +73,7 @@ impl PullDisplay {
             }
             _ => None,
         };
-        Ok(PullDisplay { shared, ticker })
+        Ok(Display { shared, ticker })
     }
 
     /// Draws for the last time and leaves the cursor below. To be called before anything else is printed, errors included.
@@ -84,44 +90,87 @@ impl PullDisplay {
     }
 }
 
-impl Drop for PullDisplay {
+impl Drop for Display {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-impl Progress for PullDisplay {
-    fn event(&self, event: Event<'_>) {
-        let mut board = self.shared.lock();
-        let now = Instant::now();
+impl pull::Progress for Display {
+    fn event(&self, event: pull::Event<'_>) {
         match event {
-            Event::Started(reference) => {
-                *board = Board::default();
+            pull::Event::Started(reference) => {
                 let target = match (reference.tag(), reference.digest()) {
                     (_, Some(digest)) => digest.to_string(),
                     (tag, None) => tag.unwrap_or("latest").to_owned(),
                 };
-                self.shared.line(&mut board, &format!("{target}: Pulling from {}", reference.familiar_repository()));
+                self.begin(&PULL, &format!("{target}: Pulling from {}", reference.familiar_repository()));
             }
-            Event::Warning(text) => self.shared.line(&mut board, &format!("WARNING: {text}")),
-            Event::Layers(blobs) => {
-                board.state.layers = blobs.iter().map(|blob| Layer::new(blob.digest.short(), blob.size)).collect();
-            }
-            Event::Phase(number, phase) => {
-                if let Some(layer) = board.state.layers.get_mut(number) {
-                    layer.enter(phase, now);
-                    if self.shared.style == Style::Plain {
-                        let line = format!("{}: {}", layer.id, plain_words(phase));
-                        self.shared.write(&format!("{line}\n"));
-                    }
-                }
-            }
-            Event::Received(number, bytes) => {
-                if let Some(layer) = board.state.layers.get_mut(number) {
-                    layer.received = bytes;
-                }
-            }
+            pull::Event::Warning(text) => self.shared.line(&mut self.shared.lock(), &format!("WARNING: {text}")),
+            pull::Event::Layers(blobs) => self.layers(blobs),
+            pull::Event::Phase(number, phase) => match phase {
+                pull::LayerPhase::Exists => self.phase(number, Phase::Spared("Already exists".to_owned()), None),
+                pull::LayerPhase::Waiting => self.phase(number, Phase::Waiting, Some("Pulling fs layer")),
+                pull::LayerPhase::Downloading => self.phase(number, Phase::Active, Some("Downloading")),
+                pull::LayerPhase::Done => self.phase(number, Phase::Done, Some("Pull complete")),
+            },
+            pull::Event::Received(number, bytes) => self.moved(number, bytes),
             _ => {}
+        }
+    }
+}
+
+impl push::Progress for Display {
+    fn event(&self, event: push::Event<'_>) {
+        match event {
+            push::Event::Started(reference) => {
+                self.begin(&PUSH, &format!("The push refers to repository [{}]", reference.repository()));
+            }
+            push::Event::Layers(blobs) => self.layers(blobs),
+            push::Event::Phase(number, phase) => match phase {
+                push::LayerPhase::Waiting => self.phase(number, Phase::Waiting, Some("Preparing")),
+                push::LayerPhase::Pushing => self.phase(number, Phase::Active, None),
+                push::LayerPhase::Exists => self.phase(number, Phase::Spared("Layer already exists".to_owned()), None),
+                push::LayerPhase::Mounted(from) => {
+                    self.phase(number, Phase::Spared(format!("Mounted from {from}")), None);
+                }
+                push::LayerPhase::Done => self.phase(number, Phase::Done, Some("Pushed")),
+            },
+            push::Event::Sent(number, bytes) => self.moved(number, bytes),
+            _ => {}
+        }
+    }
+}
+
+impl Display {
+    fn begin(&self, words: &'static Words, line: &str) {
+        let mut board = self.shared.lock();
+        *board = Board::new(words);
+        self.shared.line(&mut board, line);
+    }
+
+    fn layers(&self, blobs: &[Descriptor]) {
+        let layers = blobs.iter().map(|blob| Layer::new(blob.digest.short(), blob.size)).collect();
+        self.shared.lock().state.layers = layers;
+    }
+
+    /// `plain`: what is said where there is no terminal; nothing for a phase that nobody asks for there.
+    fn phase(&self, number: usize, phase: Phase, plain: Option<&str>) {
+        let mut board = self.shared.lock();
+        let Some(layer) = board.state.layers.get_mut(number) else { return };
+        let words = match (&phase, plain) {
+            (Phase::Spared(how), _) => Some(how.as_str()),
+            (_, plain) => plain,
+        };
+        if let (Style::Plain, Some(words)) = (self.shared.style, words) {
+            self.shared.write(&format!("{}: {words}\n", layer.id));
+        }
+        layer.enter(phase, Instant::now());
+    }
+
+    fn moved(&self, number: usize, bytes: u64) {
+        if let Some(layer) = self.shared.lock().state.layers.get_mut(number) {
+            layer.received = bytes;
         }
     }
 }
@@ -179,15 +228,6 @@ impl Shared {
         {
             let _ = std::fs::File::from(fd).write_all(text.as_bytes());
         }
-    }
-}
-
-fn plain_words(phase: LayerPhase) -> &'static str {
-    match phase {
-        LayerPhase::Exists => "Already exists",
-        LayerPhase::Waiting => "Pulling fs layer",
-        LayerPhase::Downloading => "Downloading",
-        LayerPhase::Done => "Pull complete",
     }
 }
 

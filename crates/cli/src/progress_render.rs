@@ -1,15 +1,35 @@
-//! The lines of a pull on a terminal: a pure function of state, size and time.
+//! The lines of a transfer on a terminal: a pure function of state, size and time.
 
-use carboy_image::pull::LayerPhase;
 use std::time::{Duration, Instant};
 
 /// How far back a rate looks.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// All layers of a pull.
-#[derive(Debug, Default)]
+/// Where a layer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    Waiting,
+    Active,
+    /// Nothing had to be sent: how that is said.
+    Spared(String),
+    Done,
+}
+
+/// What phases are called.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) active: &'static str,
+    pub(super) done: &'static str,
+}
+
+pub(super) const PULL: Words = Words { active: "Downloading", done: "Pull complete" };
+pub(super) const PUSH: Words = Words { active: "Pushing", done: "Pushed" };
+
+/// All layers of a transfer.
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) layers: Vec<Layer>,
+    pub(super) words: &'static Words,
 }
 
 /// One layer.
@@ -21,7 +41,7 @@ pub(super) struct Layer {
     pub(super) size: u64,
     /// Bytes received.
     pub(super) received: u64,
-    phase: LayerPhase,
+    phase: Phase,
     begun: Option<Instant>,
     /// Time the layer took, once it is done.
     took: Option<Duration>,
@@ -31,27 +51,27 @@ pub(super) struct Layer {
 
 impl Layer {
     pub(super) fn new(id: &str, size: u64) -> Self {
-        let (phase, samples) = (LayerPhase::Waiting, Vec::new());
+        let (phase, samples) = (Phase::Waiting, Vec::new());
         Layer { id: id.to_owned(), size, received: 0, phase, begun: None, took: None, samples }
     }
 
-    pub(super) fn enter(&mut self, phase: LayerPhase, now: Instant) {
-        self.phase = phase;
+    pub(super) fn enter(&mut self, phase: Phase, now: Instant) {
         match phase {
-            LayerPhase::Downloading => {
+            Phase::Active => {
                 self.begun = Some(now);
                 self.samples = vec![(now, 0)];
             }
-            LayerPhase::Done => {
+            Phase::Done => {
                 self.received = self.size;
                 self.took = self.begun.map(|begun| now.duration_since(begun));
             }
-            LayerPhase::Exists | LayerPhase::Waiting => {}
+            Phase::Spared(_) | Phase::Waiting => {}
         }
+        self.phase = phase;
     }
 
     fn is_active(&self) -> bool {
-        self.phase == LayerPhase::Downloading
+        self.phase == Phase::Active
     }
 
     /// Bytes a second over the last two seconds; over its whole time once it is done.
@@ -84,7 +104,7 @@ pub(super) fn render(state: &mut State, columns: usize, rows: usize, now: Instan
     let mut lines = Vec::new();
     for layer in &mut state.layers {
         if fits || (layer.is_active() && lines.len() + 1 < room) {
-            lines.push(cut(line(layer, width, now), width));
+            lines.push(cut(line(layer, state.words, width, now), width));
         }
     }
     if !fits {
@@ -94,25 +114,26 @@ pub(super) fn render(state: &mut State, columns: usize, rows: usize, now: Instan
 }
 
 fn summary(layers: &[Layer]) -> String {
-    let count = |phase| layers.iter().filter(|layer| layer.phase == phase).count();
-    let (done, here) = (count(LayerPhase::Done), count(LayerPhase::Exists));
+    let is_spared = |layer: &&Layer| matches!(layer.phase, Phase::Spared(_));
+    let done = layers.iter().filter(|layer| layer.phase == Phase::Done).count();
+    let here = layers.iter().filter(is_spared).count();
     let received: u64 = layers.iter().map(|layer| layer.received).sum();
-    let total: u64 = layers.iter().filter(|layer| layer.phase != LayerPhase::Exists).map(|layer| layer.size).sum();
+    let total: u64 = layers.iter().filter(|layer| !is_spared(layer)).map(|layer| layer.size).sum();
     let bytes = format!("{} of {}", human(received as f64), human(total as f64));
     format!("{} of {} layers complete, {here} of them existed; {bytes}", done + here, layers.len())
 }
 
-fn line(layer: &mut Layer, width: usize, now: Instant) -> String {
+fn line(layer: &mut Layer, words: &Words, width: usize, now: Instant) -> String {
     let rate = layer.rate(now);
     let rate = rate.map_or(String::new(), |rate| format!("{}/s", human(rate)));
     let size = human(layer.size as f64);
-    match layer.phase {
-        LayerPhase::Exists => format!("{}: Already exists", layer.id),
-        LayerPhase::Waiting => format!("{}: Waiting        {size:>9}", layer.id),
-        LayerPhase::Done => format!("{}: Pull complete  {size:>9} {rate:>11}", layer.id),
-        LayerPhase::Downloading => {
-            // Received, but hashing, indexing and syncing are not through.
-            let word = if layer.received >= layer.size { "Finishing" } else { "Downloading" };
+    match &layer.phase {
+        Phase::Spared(how) => format!("{}: {how}", layer.id),
+        Phase::Waiting => format!("{}: Waiting        {size:>9}", layer.id),
+        Phase::Done => format!("{}: {:<13}  {size:>9} {rate:>11}", layer.id, words.done),
+        Phase::Active => {
+            // All of it went through, but the other end is not done with it.
+            let word = if layer.received >= layer.size { "Finishing" } else { words.active };
             let tail = format!("{:>9}/{size} {rate:>11}", human(layer.received as f64));
             let head = format!("{}: {word:<12}", layer.id);
             let bar = width.saturating_sub(head.len() + tail.len() + 4).min(50);
@@ -148,10 +169,9 @@ fn human(bytes: f64) -> String {
     format!("{value:.2}TB")
 }
 
-/// All lines are ASCII.
-fn cut(mut line: String, width: usize) -> String {
-    line.truncate(width);
-    line
+/// All characters are one column wide.
+fn cut(line: String, width: usize) -> String {
+    line.chars().take(width).collect()
 }
 
 #[cfg(test)]
@@ -161,10 +181,10 @@ mod tests {
     fn state(now: Instant) -> State {
         let mut layers = vec![Layer::new("a1b2c3d4e5f6", 40_000_000), Layer::new("b1b2c3d4e5f6", 999)];
         layers.push(Layer::new("c1b2c3d4e5f6", 0));
-        layers[0].enter(LayerPhase::Downloading, now);
+        layers[0].enter(Phase::Active, now);
         layers[0].received = 10_000_000;
-        layers[1].enter(LayerPhase::Exists, now);
-        State { layers }
+        layers[1].enter(Phase::Spared("Already exists".to_owned()), now);
+        State { layers, words: &PULL }
     }
 
     #[test]
@@ -196,7 +216,7 @@ mod tests {
     fn a_rate_is_of_the_last_seconds() {
         let begun = Instant::now();
         let mut layer = Layer::new("x", 1_000_000);
-        layer.enter(LayerPhase::Downloading, begun);
+        layer.enter(Phase::Active, begun);
         for second in 1..=10_u64 {
             layer.received = second * 1000;
             layer.rate(begun + Duration::from_secs(second));
@@ -205,7 +225,7 @@ mod tests {
         assert!((900.0..1100.0).contains(&rate), "{rate}");
         let stalled = layer.rate(begun + Duration::from_secs(60)).unwrap();
         assert!(stalled < 100.0, "{stalled}");
-        layer.enter(LayerPhase::Done, begun + Duration::from_secs(100));
+        layer.enter(Phase::Done, begun + Duration::from_secs(100));
         assert_eq!(layer.rate(begun + Duration::from_secs(500)), Some(10_000.0));
     }
 

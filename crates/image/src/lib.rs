@@ -22,6 +22,7 @@ mod layer;
 mod parents;
 mod prepare;
 pub mod pull;
+pub mod push;
 mod remove;
 mod snapshot;
 mod tag;

@@ -14,6 +14,7 @@ pub mod platform;
 mod progress;
 mod resolve;
 
+pub(crate) use error::kind_of;
 pub use error::{PullError, PullErrorKind};
 pub use platform::{ParsePlatformError, Wanted};
 pub use progress::{Event, LayerPhase, NoProgress, Progress};

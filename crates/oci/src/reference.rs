@@ -111,6 +111,17 @@ impl Reference {
         text
     }
 
+    /// The same repository with another tag and no digest.
+    ///
+    /// # Errors
+    /// If that is not a tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
+        if !is_tag(tag) {
+            return Err(ReferenceError::Format(format!("{}:{tag}", self.familiar_repository())));
+        }
+        Ok(Reference { domain: self.domain.clone(), path: self.path.clone(), tag: Some(tag.to_owned()), digest: None })
+    }
+
     /// The same repository with another digest and no tag.
     pub fn with_digest(&self, digest: Digest) -> Self {
         Reference { domain: self.domain.clone(), path: self.path.clone(), tag: None, digest: Some(digest) }

@@ -1,6 +1,6 @@
 //! `image …`, and the same commands without that word.
 
-use super::{InspectArgs, PullArgs};
+use super::{InspectArgs, PullArgs, PushArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(crate) enum ImageVerb {
     /// Get an image from a registry
     Pull(PullArgs),
+    /// Send an image to a registry
+    Push(PushArgs),
     /// Take images from a docker-archive or oci-archive file
     Load(LoadArgs),
     /// Give an image another name

@@ -22,7 +22,7 @@ pub(crate) use image::{
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;
 pub(crate) use ps::PsArgs;
-pub(crate) use registry::PullArgs;
+pub(crate) use registry::{Compression, ManifestFormat, PullArgs, PushArgs, RegistryArgs};
 pub(crate) use run::{PullPolicy, RunArgs, environment};
 pub(crate) use system::{ExplainArgs, ExplainCommand, FormatArgs, InternalCommand};
 pub(crate) use words::{command_words, with_switch_values};

@@ -1,23 +1,164 @@
 //! Commands that talk to registries.
 
-use clap::Args;
+use super::PullPolicy;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
-/// `pull`.
-#[derive(Debug, Args)]
-pub(crate) struct PullArgs {
-    /// Platform to choose from a manifest list, os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM")]
-    pub(crate) platform: Option<String>,
-    /// Require HTTPS with a valid certificate [default: yes, but for loopback addresses]
+/// How a registry is reached.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RegistryArgs {
+    /// Require HTTPS with a valid certificate [default: yes, but for loopback addresses and as registries.conf says]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) tls_verify: Option<bool>,
     /// Credentials, instead of those in the files that docker and podman log in to
     #[arg(long, value_name = "USER:PASSWORD")]
     pub(crate) creds: Option<String>,
+    /// File with credentials, instead of docker's and podman's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Folder with a CA's certificates (*.crt) and a client's (*.cert, *.key)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
+}
+
+/// `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// Platform to choose from a manifest list, os/arch[/variant]
+    #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["os", "arch", "variant"])]
+    pub(crate) platform: Option<String>,
+    /// Operating system to choose
+    #[arg(long, value_name = "OS")]
+    pub(crate) os: Option<String>,
+    /// Architecture to choose
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<String>,
+    /// Variant of the architecture to choose
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// All tags of the repository
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// When to ask the registry
+    #[arg(long, visible_alias = "pull", default_value = "always", value_name = "POLICY")]
+    pub(crate) policy: PullPolicy,
+    /// Kept for Docker's sake: signatures of that kind are not looked at
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) disable_content_trust: Option<bool>,
     /// Only print the image's name
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Image name
+    /// Image names
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// `push`.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// All tags of the repository that are here
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// Write the digest of the manifest to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) digestfile: Option<PathBuf>,
+    /// Only if the image is for this platform, os/arch[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Only if the manifest is of this kind: images are sent as they are
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<ManifestFormat>,
+    /// Only if the layers are compressed like this: they are sent as they are
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) compression_format: Option<Compression>,
+    /// Send blobs in pieces of so many MiB, for registries behind something that limits requests
+    #[arg(long, value_name = "MIB")]
+    pub(crate) chunk_size: Option<u64>,
+    /// Kept for Docker's sake: nothing is signed
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) disable_content_trust: Option<bool>,
+    /// Kept for Podman's sake: signatures of that kind are not kept
+    #[arg(long)]
+    pub(crate) remove_signatures: bool,
+    /// Only print the image's name
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Image name or ID
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
+    /// Name at the registry, if not the image's
+    #[arg(value_name = "DESTINATION")]
+    pub(crate) destination: Option<String>,
+}
+
+/// Kinds of manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManifestFormat {
+    /// OCI.
+    Oci,
+    /// Docker, version 2, schema 2.
+    #[value(alias = "docker")]
+    V2s2,
+}
+
+/// Kinds of compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compression {
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
+    /// None.
+    #[value(name = "none", alias = "uncompressed")]
+    Plain,
+}
+
+/// `login`.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// User name
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) username: Option<String>,
+    /// Password; whoever lists processes sees it
+    #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    pub(crate) password: Option<String>,
+    /// Take the password from standard input
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// File to keep the credentials in, instead of docker's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Folder with a CA's certificates (*.crt) and a client's (*.cert, *.key)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// Require HTTPS with a valid certificate [default: yes, but for loopback addresses and as registries.conf says]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) tls_verify: Option<bool>,
+    /// Only print the user name that is logged in
+    #[arg(long, conflicts_with_all = ["username", "password", "password_stdin"])]
+    pub(crate) get_login: bool,
+    /// Say where the credentials are kept
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Registry, such as registry.example.org:5000 [default: Docker Hub]
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+/// `logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// File with the credentials, instead of docker's and podman's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// From all registries
+    #[arg(short, long, conflicts_with = "registry")]
+    pub(crate) all: bool,
+    /// Registry, such as registry.example.org:5000 [default: Docker Hub]
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
 }

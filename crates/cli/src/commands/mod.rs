@@ -10,6 +10,7 @@ mod lifecycle;
 mod logs;
 mod ps;
 mod pull;
+mod push;
 mod run;
 
 use crate::args::{Cli, Command, ContainerCommand, ContainerVerb, ExplainCommand, Global, ImageCommand, ImageVerb};
@@ -60,6 +61,7 @@ fn container(global: &Global, verb: ContainerVerb) -> Outcome {
 fn image_verb(global: &Global, verb: ImageVerb) -> Outcome {
     match verb {
         ImageVerb::Pull(args) => pull::pull(global, &args),
+        ImageVerb::Push(args) => push::push(global, &args),
         ImageVerb::Load(args) => image::load(global, &args),
         ImageVerb::Tag(args) => image::tag(global, &args),
         ImageVerb::Untag(args) => image::untag(global, &args),

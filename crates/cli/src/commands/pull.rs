@@ -1,14 +1,14 @@
 //! `pull`, and the pull within `run`.
 
-use crate::args::{Global, PullArgs};
+use crate::args::{Global, PullArgs, PullPolicy, RegistryArgs};
 use crate::failure::{Failure, Outcome, usage};
-use crate::progress::{PullDisplay, closing_lines};
-use crate::{output, settings};
+use crate::progress::{Display, closing_lines};
+use crate::{output, registry, settings};
 use anyhow::Context;
-use carboy_distribution::{Client, Credential, Credentials, Proxies, Settings};
+use carboy_distribution::{Client, Target};
 use carboy_engine::Engine;
 use carboy_image::ImageError;
-use carboy_image::pull::{PullOptions, Wanted};
+use carboy_image::pull::{PullErrorKind, PullOptions, Pulled, Wanted};
 use carboy_oci::Reference;
 use std::ffi::OsString;
 use std::io;
@@ -16,32 +16,109 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
-    let reference = Reference::parse(&args.image).map_err(ImageError::from)?;
-    let wanted = platform(args.platform.as_deref())?;
-    let credentials = args.creds.as_deref().map(credentials).transpose()?;
+    let wanted = wanted(args)?;
+    let references = args.images.iter().map(|name| reference(name, args)).collect::<Result<Vec<_>, Failure>>()?;
     let engine = settings::engine(global)?;
     if let Some(code) = within_user_namespace(&engine)? {
         return Ok(code);
     }
-    if engine.is_embedded(&args.image) {
-        return Err(usage(format!("{} is the image embedded in this program: it need not be pulled", args.image)));
+    let client = registry::client(&args.registry)?;
+    let job = Job { engine: &engine, client: &client, args, options: PullOptions { platform: wanted, parallel: None } };
+    for (name, reference) in args.images.iter().zip(&references) {
+        if engine.is_embedded(name) {
+            return Err(usage(format!("{name} is the image embedded in this program: it need not be pulled")));
+        }
+        if args.all_tags { job.all_tags(reference)? } else { job.one(reference)? }
     }
-    // An image is named by its ID on standard output; everything else is for people and goes there only where docker's does.
-    let display = PullDisplay::new(io::stdout(), args.quiet).context("look at standard output")?;
-    let options = PullOptions { platform: wanted, parallel: None };
-    let client = client(args.tls_verify, credentials);
-    let pulled = carboy_image::pull::pull(engine.images()?, &client, &reference, &options, &display);
-    display.finish();
-    let pulled = pulled.map_err(|e| Failure::Other(e.into()))?;
-    if args.quiet {
-        output::line(&reference.to_string())?;
-        return Ok(0);
-    }
-    for line in closing_lines(&pulled.digest, &reference.familiar(), pulled.is_new) {
-        output::line(&line)?;
-    }
-    output::line(&reference.to_string())?;
     Ok(0)
+}
+
+/// A name as it is typed, without the transport that Podman's may begin with.
+fn reference(name: &str, args: &PullArgs) -> Result<Reference, Failure> {
+    let bare = name.strip_prefix("docker://").unwrap_or(name);
+    let reference = Reference::parse(bare).map_err(ImageError::from)?;
+    let ends_in_tag = bare.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    if args.all_tags && ends_in_tag {
+        return Err(usage("tag can't be used with --all-tags/-a"));
+    }
+    Ok(reference)
+}
+
+struct Job<'j> {
+    engine: &'j Engine,
+    client: &'j Client,
+    args: &'j PullArgs,
+    options: PullOptions,
+}
+
+impl Job<'_> {
+    fn all_tags(&self, reference: &Reference) -> Result<(), Failure> {
+        let tags = self.client.repository(reference).tags(None).map_err(|e| Failure::Other(e.into()))?;
+        if tags.is_empty() {
+            return Err(Failure::Other(anyhow::anyhow!("{} has no tags", reference.familiar_repository())));
+        }
+        for tag in tags {
+            let tagged = reference.with_tag(&tag).map_err(ImageError::from)?;
+            self.one(&tagged)?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, reference: &Reference) -> Result<(), Failure> {
+        let name = reference.to_string();
+        let known = match self.args.policy {
+            PullPolicy::Always => None,
+            _ => self.engine.find_image(&name)?,
+        };
+        match (self.args.policy, &known) {
+            (PullPolicy::Missing | PullPolicy::Never, Some(_)) => return self.say_name(&name),
+            (PullPolicy::Never, None) => return Err(ImageError::NotFound(name).into()),
+            _ => {}
+        }
+        // An image is named on standard output; everything else is for people and goes there only where docker's does.
+        let display = Display::new(io::stdout(), self.args.quiet).context("look at standard output")?;
+        let result = carboy_image::pull::pull(self.engine.images()?, self.client, reference, &self.options, &display);
+        display.finish();
+        match result {
+            Ok(pulled) => self.say(reference, &pulled),
+            // Nothing newer can be had.
+            Err(error)
+                if known.is_some() && matches!(error.kind(), PullErrorKind::Unavailable | PullErrorKind::NotFound) =>
+            {
+                output::error_line(&format!("{}; the image that is here is kept", Failure::Other(error.into())));
+                self.say_name(&name)
+            }
+            Err(error) => Err(Failure::Other(error.into())),
+        }
+    }
+
+    fn say(&self, reference: &Reference, pulled: &Pulled) -> Result<(), Failure> {
+        if !self.args.quiet {
+            for line in closing_lines(&pulled.digest, &reference.familiar(), pulled.is_new) {
+                output::line(&line)?;
+            }
+        }
+        self.say_name(&reference.to_string())
+    }
+
+    fn say_name(&self, name: &str) -> Result<(), Failure> {
+        Ok(output::line(name)?)
+    }
+}
+
+fn wanted(args: &PullArgs) -> Result<Option<Wanted>, Failure> {
+    if let Some(text) = &args.platform {
+        return platform(Some(text));
+    }
+    if args.os.is_none() && args.arch.is_none() && args.variant.is_none() {
+        return Ok(None);
+    }
+    let host = Wanted::host().to_string();
+    let mut own = host.split('/');
+    let (own_os, own_arch) = (own.next().unwrap_or("linux"), own.next().unwrap_or_default());
+    let (os, arch) = (args.os.as_deref().unwrap_or(own_os), args.arch.as_deref().unwrap_or(own_arch));
+    let variant = args.variant.as_ref().map_or(String::new(), |variant| format!("/{variant}"));
+    platform(Some(&format!("{os}/{arch}{variant}")))
 }
 
 /// Pulls for `run`: everything is said on standard error, as standard output is the program's.
@@ -65,35 +142,29 @@ pub(super) fn for_run(
         let status = command.status().context("start the pull")?;
         return if status.success() { Ok(()) } else { Err(usage(format!("{name} could not be pulled"))) };
     }
-    let display = PullDisplay::new(io::stderr(), false).context("look at standard error")?;
+    let client = registry::client(&RegistryArgs { tls_verify, ..RegistryArgs::default() })?;
+    let display = Display::new(io::stderr(), false).context("look at standard error")?;
     let options = PullOptions { platform: wanted, parallel: None };
-    let pulled = carboy_image::pull::pull(engine.images()?, &client(tls_verify, None), &reference, &options, &display);
+    let pulled = carboy_image::pull::pull(engine.images()?, &client, &reference, &options, &display);
     display.finish();
     pulled.map(drop).map_err(|e| Failure::Other(e.into()))
 }
 
+/// `--pull=newer`: whether the registry has something else under this name than what is here. A registry that does not say so has nothing newer.
+pub(super) fn is_outdated(engine: &Engine, name: &str, tls_verify: Option<bool>) -> Result<bool, Failure> {
+    let reference = Reference::parse(name).map_err(ImageError::from)?;
+    if reference.digest().is_some() {
+        return Ok(false);
+    }
+    let client = registry::client(&RegistryArgs { tls_verify, ..RegistryArgs::default() })?;
+    let Ok(Some(head)) = client.repository(&reference).manifest_head(&Target::of(&reference)) else { return Ok(false) };
+    let here = engine.images()?.store().get_ref(&reference.with_digest(head.digest)).map_err(ImageError::from)?;
+    let named = engine.images()?.store().get_ref(&reference).map_err(ImageError::from)?;
+    Ok(here.is_none() || here != named)
+}
+
 fn platform(text: Option<&str>) -> Result<Option<Wanted>, Failure> {
     text.map(|text| text.parse().map_err(|e: carboy_image::pull::ParsePlatformError| usage(e.to_string()))).transpose()
-}
-
-fn credentials(text: &str) -> Result<Credentials, Failure> {
-    match text.split_once(':') {
-        Some((user, password)) if !user.is_empty() => {
-            Ok(Credentials::given(Credential::Basic { user: user.to_owned(), password: password.to_owned() }))
-        }
-        _ => Err(usage("invalid --creds: USER:PASSWORD")),
-    }
-}
-
-fn client(tls_verify: Option<bool>, given: Option<Credentials>) -> Client {
-    carboy_sys::resolver::limit_to_files_and_dns();
-    let standard = || Credentials::in_files(Credentials::standard_files(|name| std::env::var_os(name)));
-    Client::new(Settings {
-        credentials: given.unwrap_or_else(standard),
-        tls_verify: tls_verify.unwrap_or(true),
-        proxies: Proxies::from_variables(|name| std::env::var(name).ok()),
-        ..Settings::default()
-    })
 }
 
 /// For an ordinary user: runs this very command again within the user namespace, where the IDs of an image's files can be given to

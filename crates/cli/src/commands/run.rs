@@ -163,6 +163,11 @@ fn provide_image(global: &Global, engine: &Engine, request: &RunRequest, args: &
         PullPolicy::Never => false,
         PullPolicy::Always => true,
         PullPolicy::Missing => engine.find_image(name)?.is_none(),
+        PullPolicy::Newer => {
+            let is_embedded = engine.is_embedded(name);
+            engine.find_image(name)?.is_none()
+                || (!is_embedded && pull::is_outdated(engine, name, args.tls_verify).map_err(|f| f.with_code(125))?)
+        }
     };
     if !wanted || (args.pull == PullPolicy::Always && engine.is_embedded(name)) {
         return Ok(());

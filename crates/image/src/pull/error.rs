@@ -109,7 +109,7 @@ impl From<StoreError> for PullError {
     }
 }
 
-fn kind_of(error: &carboy_distribution::Error) -> PullErrorKind {
+pub(crate) fn kind_of(error: &carboy_distribution::Error) -> PullErrorKind {
     use carboy_distribution::ErrorKind as Kind;
     match error.kind() {
         Kind::NotFound => PullErrorKind::NotFound,

@@ -30,7 +30,11 @@ pub(crate) enum PullPolicy {
     /// Before every run.
     Always,
     /// If it is not in the store.
+    #[value(alias = "ifnotpresent")]
     Missing,
+    /// If it is not in the store, or the registry has another one under this name.
+    #[value(alias = "ifnewer")]
+    Newer,
     /// Never.
     Never,
 }

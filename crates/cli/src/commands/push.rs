@@ -1,0 +1,154 @@
+//! `push`.
+
+use crate::args::{Compression, Global, ManifestFormat, PushArgs};
+use crate::failure::{Failure, Outcome, usage};
+use crate::progress::Display;
+use crate::{output, registry, settings};
+use anyhow::Context;
+use carboy_distribution::Client;
+use carboy_image::push::{PushOptions, PushedImage};
+use carboy_image::{Image, ImageError, Images};
+use carboy_oci::Reference;
+use carboy_oci::image::{Descriptor, Manifest, media_type};
+use std::io;
+
+pub(super) fn push(global: &Global, args: &PushArgs) -> Outcome {
+    if let Some(other) = args.destination.as_deref().and_then(other_transport) {
+        return Err(usage(format!("push sends to registries only; for {other} there is `carboy copy`")));
+    }
+    let engine = settings::engine(global)?;
+    let images = engine.images()?;
+    let client = registry::client(&args.registry)?;
+    if args.all_tags {
+        return all_tags(images, &client, args);
+    }
+    let found = images.find(&args.image)?;
+    let Some(image) = found else {
+        let name = Reference::parse(&args.image).map_err(ImageError::from)?;
+        let repository = name.familiar_repository();
+        return Err(Failure::Other(anyhow::anyhow!("An image does not exist locally with the tag: {repository}")));
+    };
+    let destination = args.destination.as_deref().unwrap_or(&args.image);
+    let destination = Reference::parse(destination.strip_prefix("docker://").unwrap_or(destination));
+    let destination = destination.map_err(ImageError::from)?;
+    if args.destination.is_none() && !is_named(&image, &destination) {
+        return Err(usage(format!("{} is an ID: say under which name it is to be pushed", args.image)));
+    }
+    let manifest = images.manifest_of(&image, &args.image)?;
+    let pushed = one(images, &client, args, (&image, &manifest), &destination)?;
+    if let Some(file) = &args.digestfile {
+        std::fs::write(file, pushed.digest.as_str()).with_context(|| format!("write {}", file.display()))?;
+    }
+    Ok(0)
+}
+
+fn all_tags(images: &Images, client: &Client, args: &PushArgs) -> Outcome {
+    let name = Reference::parse(&args.image).map_err(ImageError::from)?;
+    let ends_in_tag = args.image.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    if ends_in_tag {
+        return Err(usage("tag can't be used with --all-tags/-a"));
+    }
+    if args.destination.is_some() || args.digestfile.is_some() {
+        return Err(usage("--all-tags cannot be used with a destination or --digestfile"));
+    }
+    let listed = images.list()?;
+    let mut some = false;
+    for image in &listed {
+        for tag in image.tags().filter(|tag| tag.repository() == name.repository()) {
+            some = true;
+            let manifest = images.manifest_of(image, &tag.to_string())?;
+            one(images, client, args, (image, &manifest), tag)?;
+        }
+    }
+    if !some {
+        let repository = name.familiar_repository();
+        return Err(Failure::Other(anyhow::anyhow!("An image does not exist locally with the tag: {repository}")));
+    }
+    Ok(0)
+}
+
+fn one(
+    images: &Images,
+    client: &Client,
+    args: &PushArgs,
+    (image, manifest): (&Image, &Descriptor),
+    destination: &Reference,
+) -> Result<PushedImage, Failure> {
+    check(images, args, image, manifest)?;
+    if let Some(digest) = destination.digest().filter(|digest| **digest != manifest.digest) {
+        return Err(usage(format!("the image's digest is {}, not {digest}", manifest.digest)));
+    }
+    let display = Display::new(io::stdout(), args.quiet).context("look at standard output")?;
+    let piece = args.chunk_size.map(|mib| mib.max(1).saturating_mul(1 << 20));
+    let options = PushOptions { parallel: None, piece };
+    let pushed = carboy_image::push::push(images, client, manifest, destination, &options, &display);
+    display.finish();
+    let pushed = pushed.map_err(|e| Failure::Other(e.into()))?;
+    if args.quiet {
+        output::line(&destination.to_string())?;
+    } else {
+        let tag = destination.tag().map_or_else(|| pushed.digest.to_string(), str::to_owned);
+        output::line(&format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size))?;
+    }
+    // What the registry now has under this digest is known: the next pull of it asks for nothing, and others may mount from there.
+    if is_named(image, destination) {
+        let by_digest = destination.with_digest(pushed.digest.clone());
+        if images.store().get_ref(&by_digest).map_err(ImageError::from)?.as_ref() != Some(manifest) {
+            images.store().set_ref(&by_digest, manifest).map_err(ImageError::from)?;
+        }
+    }
+    Ok(pushed)
+}
+
+fn is_named(image: &Image, name: &Reference) -> bool {
+    image.names.iter().any(|known| known.repository() == name.repository())
+}
+
+/// Images are sent as they are: what asks for another form is refused, and never answered with the form that there is.
+fn check(images: &Images, args: &PushArgs, image: &Image, manifest: &Descriptor) -> Result<(), Failure> {
+    let is_docker = manifest.media_type == media_type::DOCKER_MANIFEST;
+    if args.format.is_some_and(|format| (format == ManifestFormat::V2s2) != is_docker) {
+        let form = &manifest.media_type;
+        return Err(usage(format!(
+            "the image's manifest is {form}, and push sends images as they are: it does not convert"
+        )));
+    }
+    if let Some(wanted) = args.compression_format {
+        let bytes = images.store().read_blob(&manifest.digest).map_err(ImageError::from)?;
+        let parsed: Manifest = serde_json::from_slice(&bytes).context("read the image's manifest")?;
+        if let Some(other) = parsed.layers.iter().find(|layer| compression(&layer.media_type) != wanted) {
+            let (digest, kind) = (&other.digest, &other.media_type);
+            let message = format!("layer {digest} is {kind}, and push sends layers as they are: it does not compress");
+            return Err(usage(message));
+        }
+    }
+    if let Some(text) = &args.platform {
+        let wanted: carboy_image::pull::Wanted =
+            text.parse().map_err(|e: carboy_image::pull::ParsePlatformError| usage(e.to_string()))?;
+        let config = &image.config;
+        if !wanted.accepts(&config.os, &config.architecture, config.variant.as_deref()) {
+            let actual = format!("{}/{}", config.os, config.architecture);
+            let name = &args.image;
+            let text = format!(
+                "image with reference {name} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+            );
+            return Err(Failure::Other(anyhow::Error::msg(text)));
+        }
+    }
+    Ok(())
+}
+
+fn compression(media_type: &str) -> Compression {
+    match media_type {
+        kind if kind.ends_with("gzip") => Compression::Gzip,
+        kind if kind.ends_with("zstd") => Compression::Zstd,
+        _ => Compression::Plain,
+    }
+}
+
+/// The transport of a destination that is no registry.
+fn other_transport(destination: &str) -> Option<&str> {
+    let known =
+        ["dir", "oci", "oci-archive", "docker-archive", "docker-daemon", "containers-storage", "carboy", "ostree"];
+    destination.split_once(':').map(|(transport, _)| transport).filter(|transport| known.contains(transport))
+}

@@ -1,0 +1,34 @@
+//! Why an image cannot be pushed.
+
+use crate::ImageError;
+use carboy_oci::Digest;
+use carboy_store::StoreError;
+
+/// A failed push.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] carboy_distribution::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The images in it.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A manifest in the store cannot be read.
+    #[error("manifest {digest} is not valid")]
+    Manifest {
+        /// Its digest.
+        digest: Digest,
+        /// The parser's error.
+        source: serde_json::Error,
+    },
+    /// A blob is not kept.
+    #[error("blob {0} is not in the store any more, so that the image cannot be sent as it was: pull it again")]
+    Missing(Digest),
+    /// A thread could not be started.
+    #[error("start a thread")]
+    Thread(#[source] std::io::Error),
+}
