@@ -34,6 +34,10 @@ pub struct Rule {
 }
 
 impl Rule {
+    pub(crate) fn letters(&self) -> String {
+        letters(self.access)
+    }
+
     fn overlaps(&self, other: &Rule) -> bool {
         let meet = |a: Option<u32>, b: Option<u32>| a.is_none() || b.is_none() || a == b;
         self.kind == other.kind

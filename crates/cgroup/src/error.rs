@@ -52,6 +52,17 @@ pub enum CgroupError {
     /// No cgroup file system was found.
     #[error("no cgroup hierarchy is mounted: neither /sys/fs/cgroup nor /proc/self/mountinfo shows one")]
     NoHierarchy,
+    /// systemd could not be asked, or refused.
+    #[error("{operation} {unit} by systemd")]
+    Systemd {
+        /// What it was asked to do.
+        operation: &'static str,
+        /// With which unit.
+        unit: String,
+        /// Why not.
+        #[source]
+        source: crate::dbus::DbusError,
+    },
     /// Processes did not freeze, thaw or die in time.
     #[error("{}: still not {state} after {waited_ms} ms", path.display())]
     Timeout {

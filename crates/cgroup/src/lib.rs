@@ -5,11 +5,11 @@
 //! ```text
 //! Hierarchies::detect   v1 controllers and their mounts, the unified hierarchy, or both (hybrid)
 //! plan                  oci Resources ──► ordered writes, each naming the spec field it comes from; pure, printed by `explain`
-//! CgroupManager         makes, fills, joins, freezes, kills, measures and removes one cgroup, in all hierarchies
+//! CgroupManager         makes, fills, joins, freezes, kills, measures and removes one cgroup, in all hierarchies: version 1 and
+//!                       hybrid, the unified one, or either of them within a scope that systemd makes (over D-Bus)
 //! ```
 //!
 //! Knows nothing of namespaces and mounts. Only touches cgroups below the path that it was given; parents that it had to make stay.
-//! The systemd driver will be a third implementation of [`CgroupManager`].
 //!
 //! Joining is done by the process itself ([`Joiner`]): writing "0" into `tasks` needs no system-wide lock, while moving another
 //! process by its PID waits for an RCU grace period (7 ms instead of 0.3 ms in ten v1 hierarchies, Linux 6.18).
@@ -19,6 +19,7 @@
 //! compares the kill counters of two different cgroups).
 #![forbid(unsafe_code)]
 
+mod dbus;
 mod detect;
 mod devices;
 mod dir;
@@ -27,13 +28,16 @@ mod manager;
 mod path;
 mod plan;
 mod stats;
+mod systemd;
 mod v1;
 mod v2;
 
+pub use dbus::DbusError;
 pub use detect::{Hierarchies, Hierarchy, Mode};
 pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_program};
 pub use error::CgroupError;
-pub use manager::{CgroupManager, Joiner, killed_at_birth, open, reopen};
+pub use manager::{CgroupManager, Joiner, killed_at_birth, open, own, reopen};
 pub use path::CgroupPath;
-pub use plan::{Missing, PlanOptions, Step, What, plan};
+pub use plan::{Missing, PlanOptions, Step, What, plan, plan_annotations};
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+pub use systemd::{Location, Property, ScopeName, Unit, locate, reopen_scope};

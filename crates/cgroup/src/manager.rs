@@ -6,6 +6,7 @@ use crate::error::CgroupError;
 use crate::path::{CgroupPath, parse_own};
 use crate::plan::{Missing, Step, What};
 use crate::stats::Stats;
+use crate::systemd::Location;
 use crate::v1::V1Cgroup;
 use crate::v2::V2Cgroup;
 use rustix::io::Errno;
@@ -33,6 +34,20 @@ pub trait CgroupManager {
     /// to [`CgroupManager::remove`].
     fn create(&self) -> Result<Joiner, CgroupError>;
 
+    /// Makes what is missing of it, whoever is in it already: directories, and what lets them be used.
+    fn complete(&self) -> Result<(), CgroupError>;
+
+    /// Makes the cgroup around a process that exists, and carries out a plan before the process can use more than it permits: for
+    /// systemd, which makes no scope without a process. Slower than [`CgroupManager::create`] and joining.
+    ///
+    /// # Errors
+    /// As [`CgroupManager::create`] and [`CgroupManager::apply`].
+    fn adopt(&self, pid: i32, steps: &[Step]) -> Result<(), CgroupError> {
+        drop(self.create()?);
+        self.apply(steps)?;
+        self.attach(pid)
+    }
+
     /// What a further process needs to join the existing cgroup.
     fn joiner(&self) -> Result<Joiner, CgroupError>;
 
@@ -56,6 +71,9 @@ pub trait CgroupManager {
 
     /// All processes, also those in cgroups below.
     fn pids(&self) -> Result<Vec<i32>, CgroupError>;
+
+    /// The quota and the period of the CPU now, in µs; the quota is negative if there is none.
+    fn cpu_quota(&self) -> Result<(i64, u64), CgroupError>;
 
     /// What it uses now.
     fn stats(&self) -> Result<Stats, CgroupError>;
@@ -90,6 +108,21 @@ pub fn open(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Box<dyn Cgro
             Ok(Box::new(V1Cgroup::new(parts.collect(), unified)))
         }
     }
+}
+
+/// Where the calling process is itself.
+///
+/// # Errors
+/// When /proc/self/cgroup cannot be read.
+pub fn own(hierarchies: &Hierarchies) -> Result<Location, CgroupError> {
+    let file = "/proc/self/cgroup";
+    let own = parse_own(&std::fs::read_to_string(file).map_err(|e| CgroupError::io("read", file, e))?);
+    let mine = |key: &str, mount: &PathBuf| mount.join(own.get(key).cloned().unwrap_or_default());
+    let v1 = hierarchies.v1.iter().map(|hierarchy| {
+        let first = hierarchy.controllers.first().map(String::as_str).unwrap_or_default();
+        (hierarchy.clone(), mine(first, &hierarchy.mount))
+    });
+    Ok((v1.collect(), hierarchies.unified.as_ref().map(|mount| (mount.clone(), mine("", mount)))))
 }
 
 /// A cgroup that was made before, by the directories that [`CgroupManager::directories`] named: the v1 hierarchies with theirs, the
@@ -185,6 +218,8 @@ pub(crate) fn apply_step(dir: &CgroupDir, step: &Step, hint: impl Fn() -> String
             }
             Ok(())
         }
+        // Left to the one that has a unit.
+        What::UnitProperties(_) => Ok(()),
         What::AttachDevices(policy) => {
             let program = crate::devices::device_program(policy);
             let attached = carboy_sys::bpf::load_cgroup_device(&program).and_then(|program| {

@@ -15,10 +15,11 @@ pub enum CgroupPath {
 }
 
 impl CgroupPath {
-    /// From the spec's field; without one, a cgroup with the container's ID beside the runtime's own (as runc).
+    /// From the spec's field; without one, a cgroup with the container's ID beside the runtime's own (as runc). `..` is taken away with
+    /// what is before it, and never leads above the mount or the runtime's own cgroup.
     ///
     /// # Errors
-    /// A path that names no cgroup of its own, or climbs out with `..`.
+    /// A path that names no cgroup of its own.
     pub fn parse(field: Option<&str>, id: &str) -> Result<Self, CgroupError> {
         let text = field.filter(|text| !text.is_empty()).unwrap_or(id);
         let bad = |reason: &str| CgroupError::invalid("linux.cgroupsPath", format!("{text:?} {reason}"));
@@ -26,7 +27,7 @@ impl CgroupPath {
         for component in Path::new(text).components() {
             match component {
                 Component::Normal(name) => clean.push(name),
-                Component::ParentDir => return Err(bad("contains ..")),
+                Component::ParentDir => drop(clean.pop()),
                 Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
             }
         }
@@ -76,11 +77,14 @@ mod tests {
         };
         assert_eq!(below(Some("/carboy/x"), "cpu"), "/m/carboy/x");
         assert_eq!(below(Some("//carboy/./x/"), ""), "/m/carboy/x");
+        assert_eq!(below(Some("/../a/../carboy/x"), ""), "/m/carboy/x");
+        assert_eq!(below(Some("../../../x"), "memory"), "/m/m/x");
+        assert_eq!(below(Some("system.slice:docker:0a"), "memory"), "/m/m/system.slice:docker:0a");
         assert_eq!(below(Some("x"), "cpuacct"), "/m/a/b/x");
         assert_eq!(below(None, "memory"), "/m/m/id");
         assert_eq!(below(None, ""), "/m/user.slice/id");
         assert_eq!(below(None, "pids"), "/m/id");
-        for bad in ["/", "a/../../b", "/.."] {
+        for bad in ["/", "a/..", "/.."] {
             assert!(CgroupPath::parse(Some(bad), "id").is_err(), "{bad}");
         }
     }

@@ -82,6 +82,16 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
+/// The kernel's default, in µs.
+pub(crate) const DEFAULT_PERIOD_US: u64 = 100_000;
+
+/// `max 100000` or `50000 100000`.
+pub(crate) fn cpu_max(text: &str) -> (i64, u64) {
+    let mut words = text.split_whitespace();
+    let quota = words.next().and_then(|word| word.parse().ok()).unwrap_or(-1);
+    (quota, words.next().and_then(|word| word.parse().ok()).unwrap_or(DEFAULT_PERIOD_US))
+}
+
 fn number(dir: &CgroupDir, file: &str) -> Option<u64> {
     dir.try_read(file).ok()?.trim().parse().ok()
 }
@@ -234,6 +244,12 @@ mod tests {
         assert_eq!(parse_v2_io("8:16 rbytes=4096 wbytes=1 rios=2 wios=3 dbytes=0 dios=0\n"), expected);
         let bytes = "8:16 Read 4096\n8:16 Write 1\n8:16 Total 4097\nTotal 4097\n";
         assert_eq!(parse_v1_blkio(bytes, "8:16 Read 2\n8:16 Write 3\n"), expected);
+    }
+
+    #[test]
+    fn quotas() {
+        assert_eq!(cpu_max("max 100000\n"), (-1, 100_000));
+        assert_eq!(cpu_max("5000 20000\n"), (5000, 20_000));
     }
 
     #[test]

@@ -29,6 +29,19 @@ impl V1Cgroup {
         self.path(controller).map(|path| CgroupDir::open(path)).transpose()
     }
 
+    fn make(&self, shared: bool) -> Result<(), CgroupError> {
+        for (hierarchy, path) in &self.parts {
+            let new = CgroupDir::make(path)?;
+            if !new && !shared && !CgroupDir::open(path)?.procs_below()?.is_empty() {
+                return Err(CgroupError::InUse(path.clone()));
+            }
+            if hierarchy.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(&hierarchy.mount, path)?;
+            }
+        }
+        self.unified.as_ref().map_or(Ok(()), |unified| unified.make_directory(shared))
+    }
+
     fn freezer(&self) -> Result<CgroupDir, CgroupError> {
         let missing = || CgroupError::unsupported("freezer", "no hierarchy with the freezer is mounted");
         self.dir("freezer")?.ok_or_else(missing)
@@ -76,19 +89,12 @@ impl CgroupManager for V1Cgroup {
     }
 
     fn create(&self) -> Result<Joiner, CgroupError> {
-        for (hierarchy, path) in &self.parts {
-            let new = CgroupDir::make(path)?;
-            if !new && !CgroupDir::open(path)?.procs_below()?.is_empty() {
-                return Err(CgroupError::InUse(path.clone()));
-            }
-            if hierarchy.controllers.iter().any(|name| name == "cpuset") {
-                inherit_cpuset(&hierarchy.mount, path)?;
-            }
-        }
-        if let Some(unified) = &self.unified {
-            unified.make_directory()?;
-        }
+        self.make(false)?;
         self.joiner()
+    }
+
+    fn complete(&self) -> Result<(), CgroupError> {
+        self.make(true)
     }
 
     fn joiner(&self) -> Result<Joiner, CgroupError> {
@@ -171,6 +177,12 @@ impl CgroupManager for V1Cgroup {
 
     fn pids(&self) -> Result<Vec<i32>, CgroupError> {
         self.membership()?.procs_below()
+    }
+
+    fn cpu_quota(&self) -> Result<(i64, u64), CgroupError> {
+        let Some(dir) = self.dir("cpu")? else { return Ok((-1, stats::DEFAULT_PERIOD_US)) };
+        let quota = dir.read("cpu.cfs_quota_us")?.trim().parse().unwrap_or(-1);
+        Ok((quota, dir.read("cpu.cfs_period_us")?.trim().parse().unwrap_or(stats::DEFAULT_PERIOD_US)))
     }
 
     fn stats(&self) -> Result<Stats, CgroupError> {

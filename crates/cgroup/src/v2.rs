@@ -24,8 +24,8 @@ impl V2Cgroup {
     }
 
     /// Makes the directory only.
-    pub(crate) fn make_directory(&self) -> Result<(), CgroupError> {
-        if !CgroupDir::make(&self.path)? && !self.dir()?.procs_below()?.is_empty() {
+    pub(crate) fn make_directory(&self, shared: bool) -> Result<(), CgroupError> {
+        if !CgroupDir::make(&self.path)? && !shared && !self.dir()?.procs_below()?.is_empty() {
             return Err(CgroupError::InUse(self.path.clone()));
         }
         Ok(())
@@ -107,9 +107,14 @@ impl CgroupManager for V2Cgroup {
     }
 
     fn create(&self) -> Result<Joiner, CgroupError> {
-        self.make_directory()?;
+        self.make_directory(false)?;
         self.enable_controllers()?;
         self.joiner()
+    }
+
+    fn complete(&self) -> Result<(), CgroupError> {
+        self.make_directory(true)?;
+        self.enable_controllers()
     }
 
     fn joiner(&self) -> Result<Joiner, CgroupError> {
@@ -143,6 +148,15 @@ impl CgroupManager for V2Cgroup {
 
     fn pids(&self) -> Result<Vec<i32>, CgroupError> {
         self.dir()?.procs_below()
+    }
+
+    fn cpu_quota(&self) -> Result<(i64, u64), CgroupError> {
+        match self.dir()?.try_read("cpu.max") {
+            Ok(text) => Ok(stats::cpu_max(&text)),
+            // The controller is not enabled: nothing is limited.
+            Err(Errno::NOENT) => Ok((-1, stats::DEFAULT_PERIOD_US)),
+            Err(e) => Err(CgroupError::io("read", self.path.join("cpu.max"), e)),
+        }
     }
 
     fn stats(&self) -> Result<Stats, CgroupError> {

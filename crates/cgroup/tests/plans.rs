@@ -21,7 +21,7 @@ const ALL: [&str; 9] =
 
 fn lines(json: &str, hierarchies: &Hierarchies, update: bool) -> Result<Vec<String>, String> {
     let resources: Resources = serde_json::from_str(json).unwrap();
-    let options = PlanOptions { without_devices: true, update };
+    let options = PlanOptions { without_devices: true, update, systemd: false };
     let steps = plan(&resources, hierarchies, options).map_err(|e| e.to_string())?;
     let field = |from: &str| from.trim_start_matches("linux.resources.").to_owned();
     Ok(steps.iter().map(|step| format!("{step} <- {}", field(&step.from))).collect())

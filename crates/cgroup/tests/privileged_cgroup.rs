@@ -175,7 +175,7 @@ fn limits_reach_the_kernel_and_bind() {
     for (limit, swap) in [(16 << 20, 16 << 20), (64 << 20, 128 << 20), (-1, -1)] {
         let memory = MemoryResources { limit: Some(limit), swap: Some(swap), ..Default::default() };
         let resources = Resources { memory: Some(memory), ..Resources::default() };
-        let options = PlanOptions { update: true, without_devices: true };
+        let options = PlanOptions { update: true, without_devices: true, ..Default::default() };
         test.cgroup.apply(&plan(&resources, &test.hierarchies, options).unwrap()).unwrap();
         let expected = u64::try_from(limit).ok();
         assert_eq!(test.cgroup.stats().unwrap().memory.limit, expected);
@@ -195,7 +195,7 @@ fn devices_are_refused_unless_allowed() {
     assert_ne!(refused.wait(), Some(0));
     let rule = serde_like_allow_all();
     let resources = Resources { devices: vec![rule], ..Resources::default() };
-    let options = PlanOptions { update: true, without_devices: false };
+    let options = PlanOptions { update: true, ..Default::default() };
     test.cgroup.apply(&plan(&resources, &test.hierarchies, options).unwrap()).unwrap();
     let allowed = test.run(script);
     assert_eq!(allowed.wait(), Some(0));

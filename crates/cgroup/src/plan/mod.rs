@@ -1,14 +1,17 @@
 //! From `linux.resources` to what is to be written, as data: pure, ordered, each step naming its spec field.
 
 mod convert;
+mod unit;
 mod v1;
 mod v2;
 
 use crate::detect::{Hierarchies, Mode};
 use crate::devices::DevicePolicy;
 use crate::error::CgroupError;
+use crate::systemd::Property;
 use carboy_oci::runtime::{MemoryResources, Resources};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// One thing to be done to the cgroup.
@@ -43,6 +46,8 @@ pub enum What {
     },
     /// A program that decides about devices is attached (unified hierarchy).
     AttachDevices(DevicePolicy),
+    /// systemd is told of limits, in its own words, that are also written.
+    UnitProperties(Vec<Property>),
 }
 
 /// What to do when the kernel lacks a file.
@@ -63,6 +68,8 @@ pub struct PlanOptions {
     pub without_devices: bool,
     /// The cgroup has limits and processes already: order matters more, and values back to unlimited are written too.
     pub update: bool,
+    /// systemd has the cgroup: it is told as well.
+    pub systemd: bool,
 }
 
 impl Step {
@@ -98,6 +105,10 @@ impl fmt::Display for Step {
                     policy.default_word()
                 )
             }
+            What::UnitProperties(properties) => {
+                let list: Vec<String> = properties.iter().map(Property::to_string).collect();
+                write!(f, "unit properties {}", list.join(" "))
+            }
         }
     }
 }
@@ -108,6 +119,32 @@ impl fmt::Display for Step {
 /// Values that make no sense, and limits that the arrangement of hierarchies cannot do: each error names its field.
 pub fn plan(resources: &Resources, hierarchies: &Hierarchies, options: PlanOptions) -> Result<Vec<Step>, CgroupError> {
     check(resources)?;
+    let mut steps = plan_files(resources, hierarchies, options)?;
+    if options.systemd {
+        let what = What::UnitProperties(unit::properties(resources, hierarchies.mode(), options)?);
+        // What is to be looked at before anything is changed stays first.
+        let at = steps.iter().take_while(|step| matches!(step.what, What::RequireAtMost { .. })).count();
+        steps.insert(at, Step { controller: "".into(), what, from: "linux.resources".to_owned() });
+    }
+    Ok(steps)
+}
+
+/// Properties of the unit that annotations ask for, `org.systemd.property.NAME`: for a new scope.
+///
+/// # Errors
+/// An annotation that cannot be read.
+pub fn plan_annotations(annotations: &BTreeMap<String, String>) -> Result<Option<Step>, CgroupError> {
+    let properties = crate::systemd::annotation::properties(annotations)?;
+    let what = What::UnitProperties(properties);
+    let step = Step { controller: "".into(), what, from: "annotations".to_owned() };
+    Ok(Some(step).filter(|step| !matches!(&step.what, What::UnitProperties(list) if list.is_empty())))
+}
+
+fn plan_files(
+    resources: &Resources,
+    hierarchies: &Hierarchies,
+    options: PlanOptions,
+) -> Result<Vec<Step>, CgroupError> {
     match hierarchies.mode() {
         Mode::V2 => v2::plan(resources, options),
         Mode::V1 | Mode::Hybrid => {

@@ -4,10 +4,8 @@ use super::convert::{cpu_weight, io_weight, swap_max};
 use super::{Missing, PlanOptions, Step, What, max_or, set};
 use crate::devices::DevicePolicy;
 use crate::error::CgroupError;
+use crate::stats::DEFAULT_PERIOD_US;
 use carboy_oci::runtime::{BlockIo, CpuResources, MemoryResources, Resources, ThrottleDevice};
-
-/// The kernel's default for `cpu.max`, in µs.
-const DEFAULT_PERIOD_US: u64 = 100_000;
 
 pub(super) fn plan(resources: &Resources, options: PlanOptions) -> Result<Vec<Step>, CgroupError> {
     let mut steps = Vec::with_capacity(12);
