@@ -38,6 +38,6 @@ pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_pro
 pub use error::CgroupError;
 pub use manager::{CgroupManager, Joiner, killed_at_birth, open, own, reopen};
 pub use path::CgroupPath;
-pub use plan::{Missing, PlanOptions, Step, What, plan, plan_annotations};
+pub use plan::{Missing, PlanOptions, Step, What, ignored, plan, plan_annotations};
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 pub use systemd::{Location, Property, ScopeName, Unit, locate, reopen_scope};

@@ -1,7 +1,7 @@
 //! Plans for both versions, as they are shown.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use carboy_cgroup::{Hierarchies, Hierarchy, PlanOptions, plan};
+use carboy_cgroup::{Hierarchies, Hierarchy, PlanOptions, ignored, plan};
 use carboy_oci::runtime::Resources;
 
 fn v1(controllers: &[&str]) -> Hierarchies {
@@ -91,8 +91,13 @@ fn everything_on_v2() {
 
 #[test]
 fn unlimited_and_unset() {
-    let nothing = r#"{"memory": {"limit": 0}, "cpu": {"shares": 0, "quota": 0}, "pids": {"limit": 0}}"#;
+    let nothing = r#"{"memory": {"limit": 0}, "cpu": {"shares": 0, "quota": 0}, "pids": {}}"#;
     assert!(lines(nothing, &v1(&ALL), false).unwrap().is_empty() && lines(nothing, &v2(), false).unwrap().is_empty());
+    // No process at all makes no sense; systemd has no word for it either.
+    assert_eq!(lines(r#"{"pids": {"limit": 0}}"#, &v2(), false).unwrap(), ["write pids.max \"1\" <- pids.limit"]);
+    let kernel = r#"{"memory": {"kernel": 5, "kernelTCP": 5}}"#;
+    assert!(lines(kernel, &v1(&ALL), false).unwrap().is_empty() && lines(kernel, &v2(), false).unwrap().is_empty());
+    assert_eq!(ignored(&serde_json::from_str(kernel).unwrap()).len(), 2);
     let lifted = r#"{"memory": {"limit": -1}, "cpu": {"quota": -1}}"#;
     assert_eq!(
         lines(lifted, &v2(), true).unwrap(),

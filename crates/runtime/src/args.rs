@@ -1,5 +1,6 @@
 //! Global options and the few things that lexopt leaves to its callers.
 
+use crate::cgroups::Driver;
 use crate::error::{Error, Result};
 use crate::log::{Format, Log};
 use lexopt::{Arg, Parser, ValueExt};
@@ -13,8 +14,8 @@ pub struct Globals {
     pub root: PathBuf,
     /// The log.
     pub log: Log,
-    /// `--systemd-cgroup`.
-    pub systemd_cgroup: bool,
+    /// `--systemd-cgroup`, or crun's `--cgroup-manager`.
+    pub cgroups: Driver,
 }
 
 impl From<lexopt::Error> for Error {
@@ -49,8 +50,10 @@ impl Globals {
                 }
                 Some(Arg::Long("log-format")) => globals.log.format = log_format(&text(parser.value()?)?)?,
                 Some(Arg::Long("root")) => root = Some(PathBuf::from(parser.value()?)),
-                Some(Arg::Long("systemd-cgroup")) => globals.systemd_cgroup = switch(parser)?,
-                Some(Arg::Long("cgroup-manager")) => globals.systemd_cgroup = cgroup_manager(&text(parser.value()?)?)?,
+                Some(Arg::Long("systemd-cgroup")) => {
+                    globals.cgroups = if switch(parser)? { Driver::Systemd } else { Driver::Cgroupfs }
+                }
+                Some(Arg::Long("cgroup-manager")) => globals.cgroups = cgroup_manager(&text(parser.value()?)?)?,
                 Some(Arg::Long("rootless")) => rootless(&text(parser.value()?)?)?,
                 Some(Arg::Long("criu")) => drop(parser.value()?),
                 Some(other) => return Err(other.unexpected().into()),
@@ -69,11 +72,12 @@ fn log_format(word: &str) -> Result<Format> {
     }
 }
 
-fn cgroup_manager(word: &str) -> Result<bool> {
+fn cgroup_manager(word: &str) -> Result<Driver> {
     match word {
-        "cgroupfs" => Ok(false),
-        "systemd" => Ok(true),
-        other => Err(Error::Usage(format!("--cgroup-manager={other} is not supported: cgroupfs or systemd"))),
+        "cgroupfs" => Ok(Driver::Cgroupfs),
+        "systemd" => Ok(Driver::Systemd),
+        "disabled" => Ok(Driver::Disabled),
+        other => Err(Error::Usage(format!("--cgroup-manager={other}: cgroupfs, systemd or disabled"))),
     }
 }
 

@@ -47,8 +47,8 @@ pub enum Message {
     Descriptor(OwnedFd),
 }
 
-const SIGNALS: [Signal; 5] =
-    [Signal::MapsWritten, Signal::RootfsReady, Signal::HooksDone, Signal::Created, Signal::Proceed];
+const SIGNALS: [Signal; 6] =
+    [Signal::MapsWritten, Signal::Placed, Signal::RootfsReady, Signal::HooksDone, Signal::Created, Signal::Proceed];
 
 /// Longest message: 400 steps' times, or an error of that length.
 const LONGEST: usize = 4096;

@@ -223,6 +223,7 @@ impl Action {
 fn signal_name(signal: Signal) -> &'static str {
     match signal {
         Signal::MapsWritten => "init: IDs are mapped",
+        Signal::Placed => "init: cgroup entered",
         Signal::RootfsReady => "runtime: mounts are made",
         Signal::HooksDone => "init: hooks have run",
         Signal::Created => "runtime: ready",
@@ -233,6 +234,7 @@ fn signal_name(signal: Signal) -> &'static str {
 fn signal_reason(signal: Signal) -> &'static str {
     match signal {
         Signal::MapsWritten => "without maps init is nobody",
+        Signal::Placed => "what follows belongs to the cgroup",
         Signal::RootfsReady => "the hooks may look at them",
         Signal::HooksDone => "init waits for them",
         Signal::Created => "the record can be written",

@@ -200,6 +200,8 @@ pub enum Moment {
 pub enum Signal {
     /// Runtime: the ID maps are written.
     MapsWritten,
+    /// Runtime: init has been moved into its cgroup.
+    Placed,
     /// Init: the mounts are made.
     RootfsReady,
     /// Runtime: the hooks have run.

@@ -73,6 +73,20 @@ pub struct PlanOptions {
 }
 
 impl Step {
+    /// Whether it only concerns which devices may be used.
+    pub fn is_about_devices(&self) -> bool {
+        match &self.what {
+            What::AttachDevices(_) => true,
+            What::UnitProperties(list) => list.iter().all(Property::is_about_devices),
+            _ => self.controller == "devices",
+        }
+    }
+
+    /// Whether it is for systemd.
+    pub fn is_about_unit(&self) -> bool {
+        matches!(self.what, What::UnitProperties(_))
+    }
+
     fn write(
         controller: &'static str,
         file: impl Into<Cow<'static, str>>,
@@ -127,6 +141,16 @@ pub fn plan(resources: &Resources, hierarchies: &Hierarchies, options: PlanOptio
         steps.insert(at, Step { controller: "".into(), what, from: "linux.resources".to_owned() });
     }
     Ok(steps)
+}
+
+/// What of these resources is ignored, in words: limits that kernels no longer have (as runc).
+pub fn ignored(resources: &Resources) -> Vec<String> {
+    let memory = resources.memory.as_ref();
+    let fields = [("kernel", memory.and_then(|m| m.kernel)), ("kernelTCP", memory.and_then(|m| m.kernel_tcp))];
+    let given = fields.into_iter().filter(|(_, limit)| set(*limit).is_some());
+    given
+        .map(|(name, _)| format!("linux.resources.memory.{name} is ignored: kernel memory has no limit of its own"))
+        .collect()
 }
 
 /// Properties of the unit that annotations ask for, `org.systemd.property.NAME`: for a new scope.
@@ -224,6 +248,12 @@ fn check_memory(memory: &MemoryResources) -> Result<(), CgroupError> {
 /// Zero means unset in most fields, as in runc.
 fn set<T: PartialEq + Default + Copy>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
+}
+
+/// A limit of processes: -1 is unlimited, 0 the least that there is (as runc since 1.4: systemd knows no 0).
+fn pids_limit(resources: &Resources) -> Option<i64> {
+    let limit = resources.pids.as_ref()?.limit?;
+    Some(if limit == 0 { 1 } else { limit })
 }
 
 /// `max` for negative numbers.

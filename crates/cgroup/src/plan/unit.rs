@@ -33,7 +33,7 @@ pub(super) fn properties(
     if let Some(weight) = set(resources.block_io.as_ref().and_then(|io| io.weight)).filter(|_| !is_v2) {
         list.push(Property::new("BlockIOWeight", Value::U64(weight.into())));
     }
-    if let Some(limit) = set(resources.pids.as_ref().and_then(|pids| pids.limit)) {
+    if let Some(limit) = super::pids_limit(resources) {
         list.push(Property::new("TasksMax", unlimited(limit)));
     }
     for (file, value) in &resources.unified {

@@ -19,7 +19,7 @@ pub(super) fn plan(resources: &Resources, options: PlanOptions) -> Result<Vec<St
     if let Some(memory) = &resources.memory {
         self::memory(memory, options, &mut steps);
     }
-    if let Some(limit) = set(resources.pids.as_ref().and_then(|pids| pids.limit)) {
+    if let Some(limit) = super::pids_limit(resources) {
         steps.push(Step::write("pids", "pids.max", super::max_or(limit), "linux.resources.pids.limit"));
     }
     if let Some(io) = &resources.block_io {
@@ -95,8 +95,6 @@ fn memory(memory: &MemoryResources, options: PlanOptions, steps: &mut Vec<Step>)
         write("memory.memsw.limit_in_bytes", text(swap), "swap", swap_missing);
     }
     write("memory.soft_limit_in_bytes", text(set(memory.reservation)), "reservation", Missing::Fail);
-    write("memory.kmem.limit_in_bytes", text(set(memory.kernel)), "kernel", Missing::Fail);
-    write("memory.kmem.tcp.limit_in_bytes", text(set(memory.kernel_tcp)), "kernelTCP", Missing::Fail);
     let switch = |on: bool| Some(u8::from(on).to_string());
     write(
         "memory.oom_control",

@@ -9,7 +9,7 @@ use carboy_oci::runtime::{BlockIo, CpuResources, MemoryResources, Resources, Thr
 
 pub(super) fn plan(resources: &Resources, options: PlanOptions) -> Result<Vec<Step>, CgroupError> {
     let mut steps = Vec::with_capacity(12);
-    if let Some(limit) = set(resources.pids.as_ref().and_then(|pids| pids.limit)) {
+    if let Some(limit) = super::pids_limit(resources) {
         steps.push(Step::write("pids", "pids.max", max_or(limit), "linux.resources.pids.limit"));
     }
     if let Some(memory) = &resources.memory {
@@ -58,16 +58,10 @@ fn only_v1(field: &str) -> CgroupError {
 /// The swap limit first: until it is there, a new memory limit would push pages out to swap.
 fn memory(memory: &MemoryResources, options: PlanOptions, steps: &mut Vec<Step>) -> Result<(), CgroupError> {
     let field = |name: &str| format!("linux.resources.memory.{name}");
-    let refused = [
-        ("kernelTCP", set(memory.kernel_tcp).is_some()),
-        ("disableOOMKiller", memory.disable_oom_killer == Some(true)),
-        ("swappiness", memory.swappiness.is_some()),
-    ];
+    let refused =
+        [("disableOOMKiller", memory.disable_oom_killer == Some(true)), ("swappiness", memory.swappiness.is_some())];
     if let Some((name, _)) = refused.into_iter().find(|(_, asked)| *asked) {
         return Err(only_v1(&field(name)));
-    }
-    if set(memory.kernel).is_some_and(|limit| limit > 0) {
-        return Err(only_v1(&field("kernel")));
     }
     let limit = set(memory.limit);
     if let (true, Some(true), Some(limit)) = (options.update, memory.check_before_update, limit.filter(|l| *l > 0)) {

@@ -43,6 +43,10 @@ impl Property {
         Property { name: name.into(), value, since: 0 }
     }
 
+    pub(crate) fn is_about_devices(&self) -> bool {
+        self.name.starts_with("Device")
+    }
+
     pub(crate) fn since(self, since: u32) -> Property {
         Property { since, ..self }
     }

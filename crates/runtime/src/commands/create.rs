@@ -131,7 +131,7 @@ pub fn create(
     let listen_fds = listen_fds()?;
     let preserved = options.preserve_fds + listen_fds;
     check_preserved(preserved)?;
-    let (placement, view, cgroup) = cgroups::plan(spec, &options.id, globals.systemd_cgroup)?;
+    let (placement, view, cgroup) = cgroups::plan(spec, &options.id, globals.cgroups)?;
     let request = Request {
         id: options.id.clone(),
         bundle: bundle.path.clone(),

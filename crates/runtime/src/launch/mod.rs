@@ -100,6 +100,7 @@ impl Runner<'_> {
             _ if step.actor == Actor::Init => return Ok(()),
             Action::IdMaps(maps) => idmap::write(self.pid(), maps),
             Action::OomScore(score) => set_oom_score(self.pid(), *score),
+            Action::Cgroup(placement) if placement.adopts() => placement.adopt(self.pid()),
             Action::Cgroup(placement) => placement.create().map(|entry| self.cgroup = entry),
             Action::OuterLimits(limits) => set_limits(self.pid(), limits),
             Action::Hooks(moment, list) => {

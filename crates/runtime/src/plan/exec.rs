@@ -46,13 +46,17 @@ pub fn plan_exec(
 ) -> Result<Plan> {
     process::check(process)?;
     let mut planner = Planner::new(host);
-    planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
+    if placement.adopts() {
+        planner.adoption = Some(placement);
+    } else {
+        planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
+    }
     planner.runtime("linux.namespaces", Action::Clone(container.birth()));
     if let Some(score) = process.oom_score_adj {
         planner.runtime("process.oomScoreAdj", Action::OomScore(score));
     }
     planner.init("linux.namespaces", Action::Join(container.joins()));
-    planner.init("linux.cgroupsPath", Action::JoinCgroup);
+    planner.join_cgroup();
     if container.own & flag::NEWUSER != 0 {
         planner.init("linux.uidMappings", Action::BecomeRoot);
     }

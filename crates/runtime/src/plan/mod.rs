@@ -8,6 +8,7 @@
 //!   cgroup, clone ──────────────────────────▶│
 //!   id maps ──── MapsWritten ───────────────▶│ session, join, keyring, loopback
 //!   OOM score                                │ isolate, root, mounts
+//!   (systemd: cgroup) ─── Placed ───────────▶│
 //!                                            │ joins the cgroup, cgroup namespace, cgroup mounts, devices, links
 //!   hooks ◀───── RootfsReady ────────────────┤ (only with hooks)
 //!   ──────────── HooksDone ─────────────────▶│ createContainer hooks, pivot, console, sysctl, masks, limits, identity, cwd
@@ -90,6 +91,8 @@ pub struct Planner<'a> {
     setgroups_denied: bool,
     readonly_dev: bool,
     late_filter: Option<Filter>,
+    /// A cgroup that is made around the process, later.
+    adoption: Option<Placement>,
     program: Program,
 }
 
@@ -151,6 +154,7 @@ impl<'a> Planner<'a> {
             setgroups_denied: false,
             readonly_dev: false,
             late_filter: None,
+            adoption: None,
             program: Program::default(),
         }
     }
@@ -166,7 +170,12 @@ impl<'a> Planner<'a> {
     /// What the runtime does for the new process.
     fn birth(&mut self, process: &Process, linux: &Linux, namespaces: &Namespaces, placement: Placement) -> Result<()> {
         let from = if linux.resources.is_some() { "linux.cgroupsPath, linux.resources" } else { "linux.cgroupsPath" };
-        self.runtime(from, Action::Cgroup(placement));
+        self.warnings.extend(placement.warnings.iter().cloned());
+        if placement.adopts() {
+            self.adoption = Some(placement);
+        } else {
+            self.runtime(from, Action::Cgroup(placement));
+        }
         self.runtime("linux.namespaces", Action::Clone(namespaces.birth.clone()));
         if namespaces.new & flag::NEWUSER != 0 {
             let maps = self.id_maps(linux)?;
@@ -274,9 +283,20 @@ impl<'a> Planner<'a> {
     }
 
     fn enter_cgroup_namespace(&mut self, namespaces: &Namespaces) {
-        self.init("linux.cgroupsPath", Action::JoinCgroup);
+        self.join_cgroup();
         if namespaces.cgroup {
             self.init("linux.namespaces", Action::CgroupNamespace);
+        }
+    }
+
+    /// The process enters its cgroup, or is moved there while it waits.
+    fn join_cgroup(&mut self) {
+        match self.adoption.take() {
+            None => self.init("linux.cgroupsPath", Action::JoinCgroup),
+            Some(placement) => {
+                self.runtime("linux.cgroupsPath, linux.resources", Action::Cgroup(placement));
+                self.runtime("", Action::Tell(Signal::Placed));
+            }
         }
     }
 
