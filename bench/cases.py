@@ -46,13 +46,15 @@ def runtime_command(bench, name, path, bundle):
     return [path, "--root", str(state), "run", "--bundle", str(bundle), f"bench-{os.getpid()}-{name}-{{n}}"]
 
 
-def make_bundle(bench, name, filtered):
-    """A bundle as `runc spec` would write it, without a terminal."""
+def make_bundle(bench, name, filtered, process=None, resources=None):
+    """A bundle as `runc spec` would write it, without a terminal; with other fields of `process` and further resources."""
     bundle = bench.folder / name
     bundle.mkdir()
     (bundle / "rootfs").symlink_to("../rootfs")
     config = json.loads(PLAIN)
     config["root"] = {"path": str(bench.folder / "rootfs"), "readonly": True}
+    config["process"].update(process or {})
+    config["linux"]["resources"].update(resources or {})
     if filtered:
         source = pathlib.Path("/usr/share/containers/seccomp.json")
         if not source.exists():

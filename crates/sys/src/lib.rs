@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod clone;
 pub mod entry;
 pub mod exec;
+pub mod image;
 pub mod inherit;
 pub mod keyring;
 pub mod loopback;
