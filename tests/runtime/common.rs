@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -48,8 +49,11 @@ impl Said {
     }
 }
 
+/// The runtime under test; another one by hand, to see what a test says of it.
 pub(crate) fn binary() -> &'static str {
-    env!("CARGO_BIN_EXE_carboy-runtime")
+    static OTHER: OnceLock<Option<String>> = OnceLock::new();
+    let other = OTHER.get_or_init(|| std::env::var("CARBOY_TEST_RUNTIME").ok());
+    other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_carboy-runtime"))
 }
 
 impl Bundle {

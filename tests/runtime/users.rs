@@ -3,12 +3,13 @@
 use crate::common::{Bundle, copy_binary};
 use serde_json::json;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// An ordinary user of the host.
-const SOMEBODY: u32 = 12345;
+pub(crate) const SOMEBODY: u32 = 12345;
 
-fn with_user_namespace(script: &str, first: u32, count: u32) -> Bundle {
+pub(crate) fn with_user_namespace(script: &str, first: u32, count: u32) -> Bundle {
     let mut bundle = Bundle::script(script);
     bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
     let map = json!([{ "containerID": 0, "hostID": first, "size": count }]);
@@ -104,20 +105,27 @@ fn rootless(bundle: &Bundle, args: &[&str]) -> crate::common::Said {
     command.output().unwrap().into()
 }
 
-#[test]
-#[ignore = "needs root: becomes an ordinary user"]
-fn an_ordinary_user_runs_a_container() {
-    let bundle = Bundle::new();
+/// A bundle of the user's own below that one, from `spec --rootless` on; a copy of the runtime is in its parent.
+pub(crate) fn rootless_bundle(bundle: &Bundle) -> (PathBuf, serde_json::Value) {
     let own = bundle.path().join("user");
     std::fs::create_dir(&own).unwrap();
     let copied = Command::new("cp").arg("-a").arg(bundle.rootfs()).arg(own.join("rootfs")).status().unwrap();
     assert!(copied.success());
     assert!(Command::new("chown").args(["-R", "12345:12345"]).arg(&own).status().unwrap().success());
-    rootless(&bundle, &["spec", "--rootless"]).good();
+    rootless(bundle, &["spec", "--rootless"]).good();
     let path = own.join("config.json");
     let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config["process"]["terminal"] = json!(false);
     config["process"]["env"] = json!(["PATH=/bin"]);
+    (own, config)
+}
+
+#[test]
+#[ignore = "needs root: becomes an ordinary user"]
+fn an_ordinary_user_runs_a_container() {
+    let bundle = Bundle::new();
+    let (own, mut config) = rootless_bundle(&bundle);
+    let path = own.join("config.json");
     config["process"]["args"] =
         json!(["sh", "-c", "id -u; cat /proc/self/uid_map; hostname; echo x > /dev/null; ls /dev | wc -l; exit 3"]);
     std::fs::write(&path, config.to_string()).unwrap();

@@ -64,6 +64,7 @@ impl Step {
             Action::AppArmor(_) => "AppArmor profile".into(),
             Action::Selinux(_) => "SELinux label".into(),
             Action::Identity(_) => "identity".into(),
+            Action::Descriptors(_) => "close descriptors".into(),
             Action::WorkingDirectory(_) => "working directory".into(),
             Action::Find(name, _) => format!("find {name}"),
             Action::AwaitStart => "await start".into(),
@@ -199,6 +200,10 @@ impl Action {
             Action::Identity(identity) => {
                 (identity_calls(identity), "the program's user, with no more power than given")
             }
+            Action::Descriptors(preserved) => (
+                vec![format!("close_range({}, ~0) but the sockets and the root's", 3 + preserved)],
+                "from here on paths of the container are looked up, which must not lead out through one of them",
+            ),
             Action::WorkingDirectory(path) => (
                 vec![format!("openat2({path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS)"), "fchdir".into()],
                 "where it starts",
@@ -208,13 +213,7 @@ impl Action {
                 "a missing program is reported before it is needed",
             ),
             Action::AwaitStart => (vec!["accept(start.sock)".into()], "`start` lets it go on"),
-            Action::Execute(program) => (
-                vec![
-                    format!("close_range({}, CLOSE_RANGE_CLOEXEC)", 3 + program.preserved),
-                    format!("execve({:?})", program.args),
-                ],
-                "the program replaces init",
-            ),
+            Action::Execute(program) => (vec![format!("execve({:?})", program.args)], "the program replaces init"),
             other => (vec![format!("{other:?}")], ""),
         }
     }

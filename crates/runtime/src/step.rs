@@ -113,6 +113,8 @@ pub enum Action {
     Selinux(String),
     /// Take the user's IDs and capabilities.
     Identity(Identity),
+    /// Close what the program is not to have: descriptors after 2 that it inherits.
+    Descriptors(u32),
     /// Enter the working directory.
     WorkingDirectory(String),
     /// Find the program's file: name, value of PATH.
@@ -326,6 +328,4 @@ pub struct Program {
     pub args: Vec<String>,
     /// Environment.
     pub env: Vec<String>,
-    /// Descriptors after 2 that it inherits.
-    pub preserved: u32,
 }

@@ -2,6 +2,7 @@
 
 use crate::check;
 use rustix::io::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Ends this process without running destructors or flushing anything, as a forked child must.
 pub fn exit_now(code: i32) -> ! {
@@ -9,11 +10,25 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Marks every descriptor from `first` on close-on-exec (Linux 5.11).
-pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
-    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: closes nothing now.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
+/// Closes every descriptor from `first` on but those to keep (close_range(2), Linux 5.9).
+///
+/// Only where nothing that owns one of the others is used or dropped any more: before this process becomes another program.
+pub fn close_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).filter(|fd| *fd >= first).collect();
+    keep.sort_unstable();
+    let mut first = first;
+    for fd in keep {
+        if first < fd {
+            close_range(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: by the contract of its caller nobody uses what is closed.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
 /// Sets the `dumpable` attribute: without it, only a privileged process may look into this one (proc(5), ptrace(2)).

@@ -63,7 +63,9 @@ fn defaults(inputs: &Inputs<'_>) -> Vec<Mount> {
     ];
     // sysfs shows the network namespace it is mounted in, so a user namespace may mount it only with a network of its own.
     list.push(if host.rootless && request.network == Network::Host {
-        mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", access])
+        // What is mounted below, the user's own cgroups among it, must be read-only too (CVE-2023-25809).
+        let below = if request.privileged { "rrw" } else { "rro" };
+        mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", access, below])
     } else {
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access])
     });

@@ -60,11 +60,13 @@ pub(crate) fn resolve_user(text: &str, group_add: &[String], databases: &Databas
     };
     let user = if user.is_empty() { "0" } else { user };
     let number = user.parse::<u32>().ok();
-    let entry = passwd(&databases.passwd).find(|e| e.name == user || Some(e.uid) == number);
+    // What looks like a number is never a name, or an image could call root `1000`, or 4294967296 (CVE-2024-40635, CVE-2026-46680).
+    let named = |e: &PasswdEntry<'_>| if is_number(user) { Some(e.uid) == number } else { e.name == user };
+    let entry = passwd(&databases.passwd).find(named);
     let (uid, mut gid, home, name) = match (&entry, number) {
         (Some(e), _) => (e.uid, e.gid, e.home, e.name),
         (None, Some(uid)) => (uid, 0, if uid == 0 { "/root" } else { "/" }, ""),
-        (None, None) if user.bytes().all(|b| b.is_ascii_digit()) => return Err(out_of_range(user)),
+        (None, None) if is_number(user) => return Err(out_of_range(user)),
         (None, None) => {
             return Err(Error::Invalid(format!("unable to find user {user}: no matching entries in passwd file")));
         }
@@ -94,13 +96,19 @@ pub(crate) fn resolve_user(text: &str, group_add: &[String], databases: &Databas
 
 fn group_id(group: &str, databases: &Databases) -> Result<u32> {
     let number = group.parse::<u32>().ok().filter(|n| *n <= i32::MAX as u32);
-    let entry = groups(&databases.group).find(|e| e.name == group || Some(e.gid) == number);
+    let named = |e: &GroupEntry<'_>| if is_number(group) { Some(e.gid) == number } else { e.name == group };
+    let entry = groups(&databases.group).find(named);
     match (entry, number) {
         (Some(entry), _) => Ok(entry.gid),
         (None, Some(number)) => Ok(number),
-        (None, None) if group.bytes().all(|b| b.is_ascii_digit()) => Err(out_of_range(group)),
+        (None, None) if is_number(group) => Err(out_of_range(group)),
         (None, None) => Err(Error::Invalid(format!("unable to find group {group}: no matching entries in group file"))),
     }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn out_of_range(text: &str) -> Error {
@@ -137,6 +145,20 @@ mod tests {
         assert_eq!(user("nobody").unwrap_err(), "unable to find user nobody: no matching entries in passwd file");
         assert_eq!(user("web:none").unwrap_err(), "unable to find group none: no matching entries in group file");
         assert!(user("4294967295").is_err() && user("99999999999").is_err() && user("0:99999999999").is_err());
+    }
+
+    #[test]
+    fn no_name_looks_like_a_number() {
+        let evil = Databases {
+            passwd: "1000:x:0:0::/:\n4294967296:x:0:0::/:\n-1:x:0:0::/:\n".into(),
+            group: "1000:x:0:\n99999999999:x:0:\n".into(),
+        };
+        let user = |text: &str| resolve_user(text, &[], &evil);
+        assert_eq!(user("1000").unwrap().uid, 1000);
+        assert_eq!(user("1000:1000").unwrap().gid, 1000);
+        for bad in ["4294967296", "-1", "1:99999999999"] {
+            assert!(user(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn create(
 ) -> Result<(Container, Launched)> {
     let spec = &bundle.spec;
     let listen_fds = listen_fds()?;
-    let preserved = options.preserve_fds + listen_fds;
+    let preserved = options.preserve_fds.saturating_add(listen_fds);
     check_preserved(preserved)?;
     let (placement, view, cgroup) = cgroups::plan(spec, &options.id, globals.cgroups)?;
     let request = Request {
@@ -247,9 +247,9 @@ fn listen_fds() -> Result<u32> {
     }
 }
 
-/// All of them must be there: descriptors of this process's own would take the places of missing ones.
+/// All of them must be there: descriptors of this process's own would take the places of missing ones. Then 3 + `count` is no overflow.
 pub fn check_preserved(count: u32) -> Result<()> {
-    for raw in 3..3 + count {
+    for raw in 3..count.saturating_add(3) {
         std::fs::metadata(format!("/proc/self/fd/{raw}"))
             .map_err(|e| Error::Usage(format!("please check that preserved-fd {raw} (of {count}) is present: {e}")))?;
     }

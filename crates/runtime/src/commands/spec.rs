@@ -112,13 +112,13 @@ fn linux() -> Linux {
 
 /// What an ordinary user may have: a user namespace, the host's network, no limits.
 fn make_rootless(spec: &mut Spec) {
-    spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
     for mount in &mut spec.mounts {
         mount.options.retain(|option| !option.starts_with("gid=") && !option.starts_with("uid="));
     }
-    // A new sysfs needs a network namespace of its own.
+    // A new sysfs needs a network namespace of its own. What is mounted below the host's, the user's own cgroups among it, must be
+    // read-only too (CVE-2023-25809).
     if let Some(sys) = spec.mounts.iter_mut().find(|mount| mount.destination == "/sys") {
-        *sys = mount("/sys", "none", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"]);
+        *sys = mount("/sys", "none", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro", "rro"]);
     }
     let Some(linux) = &mut spec.linux else { return };
     linux.namespaces.retain(|namespace| namespace.kind != "network");

@@ -1,7 +1,7 @@
 //! The cgroup file systems in the container: the unified one alone, or a tmpfs with a directory for each v1 hierarchy.
 
 use super::Init;
-use super::mounts::{attach, change, detach, mount_flags, new_file_system};
+use super::mounts::{attach, change, detach, mount_flags, new_file_system, refuse_proc};
 use super::tree::{self, Want};
 use crate::cgroups::View;
 use crate::error::{Context, Error, Result};
@@ -18,6 +18,7 @@ impl Init<'_> {
     /// Mounts them.
     pub fn mount_cgroup(&mut self, step: &MountStep, view: &View) -> Result<()> {
         let target = tree::find_or_make(self.root()?, &step.destination, Want::Directory)?;
+        refuse_proc(target.as_fd(), &step.destination)?;
         match &view.v2 {
             Some(own) => mount_unified(step, own, view.namespace, &target),
             None => mount_hierarchies(step, view, &target),
@@ -31,8 +32,11 @@ fn mount_unified(step: &MountStep, own: &Path, namespace: bool, target: &OwnedFd
         // Without a cgroup namespace a new mount would show the whole machine; in a user namespace that owns none it is refused. The
         // own cgroup is bound instead (as runc).
         Ok(_) | Err(Error::Kernel { source: Errno::PERM | Errno::BUSY, .. }) => {
-            let mount =
-                detach(CWD, &own.to_string_lossy(), false).context(|| format!("open_tree {}", own.display()))?;
+            let mount = match detach(CWD, &own.to_string_lossy(), false) {
+                // A user to whom no cgroup is delegated has a container without: it sees none, not the host's.
+                Err(Errno::NOENT) => new_file_system("tmpfs", Some("tmpfs"), &[], attr::RDONLY)?,
+                result => result.context(|| format!("open_tree {}", own.display()))?,
+            };
             change(mount.as_fd(), step).context(|| "mount_setattr of the cgroup")?;
             mount
         }

@@ -2,10 +2,10 @@
 
 use super::Init;
 use super::mounts::{attach, detach};
-use super::tree::{self, Want};
+use super::tree;
 use crate::channel::send_with_fds;
 use crate::error::{Context, Error, Result};
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::Winsize;
@@ -16,16 +16,18 @@ const DEVPTS_SUPER_MAGIC: rustix::fs::FsWord = 0x1cd1;
 impl Init<'_> {
     /// Opens a pair, hands the master out, and makes the other end the controlling terminal and the three streams.
     ///
-    /// The master comes from the container's devpts, found without following links and checked to be one; the other end comes from
-    /// the master itself, not from a path (CVE-2025-52565).
+    /// The master comes from the container's devpts, checked to be one; the other end comes from the master itself, not from a path; and
+    /// what it is bound to is no link (CVE-2025-52565).
     pub fn make_console(&mut self, size: Option<(u16, u16)>) -> Result<()> {
-        let root = self.root()?;
-        let master = tree::open(root, "/dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY)
-            .context(|| "open /dev/pts/ptmx (a terminal needs a devpts there)")?;
-        let kind = fstatfs(&master).context(|| "fstatfs /dev/pts/ptmx")?.f_type;
-        if kind != DEVPTS_SUPER_MAGIC {
-            return Err(Error::Other("/dev/pts/ptmx is not of a devpts".into()));
+        let terminals =
+            tree::find(self.root()?, "/dev/pts").context(|| "open /dev/pts (a terminal needs a devpts there)")?;
+        // Before anything in it is opened, which can have effects of its own.
+        if fstatfs(&terminals).context(|| "fstatfs /dev/pts")?.f_type != DEVPTS_SUPER_MAGIC {
+            return Err(Error::Other("/dev/pts is no devpts".into()));
         }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master = openat2(&terminals, "ptmx", flags, Mode::empty(), resolve).context(|| "openat2 /dev/pts/ptmx")?;
         unlockpt(&master).context(|| "unlockpt")?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let slave = ioctl_tiocgptpeer(&master, flags).context(|| "ioctl TIOCGPTPEER")?;
@@ -54,7 +56,7 @@ impl Init<'_> {
     }
 
     fn bind_console(&self, slave: &OwnedFd) -> Result<()> {
-        let target = tree::find_or_make(self.root()?, "/dev/console", Want::File)?;
+        let target = tree::plain_file(self.root()?, "/dev/console")?;
         match detach(slave.as_fd(), "", false) {
             Ok(mount) => attach(mount.as_fd(), target.as_fd()).context(|| "move_mount /dev/console"),
             Err(Errno::INVAL | Errno::NOENT) => Ok(()),

@@ -46,7 +46,8 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<(
         FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?, to, name)?,
         FileType::RegularFile => {
             let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut source = File::from(openat(from, name, flags | OFlags::RDONLY, Mode::empty())?);
+            // Should it be a FIFO by now, nobody waits for it.
+            let mut source = File::from(openat(from, name, flags | OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?);
             let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
             let mut target = File::from(openat(to, name, flags, mode)?);
             std::io::copy(&mut source, &mut target).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;

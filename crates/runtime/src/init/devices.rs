@@ -55,7 +55,12 @@ impl Parents {
     fn of<'p>(&mut self, root: BorrowedFd<'_>, path: &'p str) -> Result<(BorrowedFd<'_>, &'p str)> {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         if self.0.as_ref().is_none_or(|(known, _)| known != directory) {
-            self.0 = Some((directory.to_owned(), tree::parent_of(root, path)?.0));
+            let fd = match directory {
+                // Where a link led, somebody else's names would be replaced (CVE-2026-41579).
+                "/dev" => tree::plain_directory(root, directory, "/dev")?,
+                _ => tree::parent_of(root, path)?.0,
+            };
+            self.0 = Some((directory.to_owned(), fd));
         }
         let fd = self.0.as_ref().map(|(_, fd)| fd.as_fd());
         fd.map(|fd| (fd, name)).ok_or(Errno::NOENT).context(|| path)

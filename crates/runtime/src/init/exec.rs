@@ -14,24 +14,41 @@ use std::os::fd::AsFd;
 const NOT_FOUND: &str = "executable file not found in $PATH";
 
 impl Init<'_> {
+    /// Closes all that is open but the sockets by which this process is heard and the root's, which is where it stands: execve does so only
+    /// once it has looked up the program, and its interpreter.
+    pub fn close_descriptors(&mut self, preserved: u32) -> Result<()> {
+        // Their owners: none may close what has another's number by then.
+        std::mem::forget([self.proc.take(), self.null.take(), self.shared_root.take()]);
+        let channel = self.inheritance.channel.as_fd();
+        let others = [&self.inheritance.start_socket, &self.root].into_iter().flatten().map(AsFd::as_fd);
+        let keep: Vec<_> = [channel].into_iter().chain(others).collect();
+        process::close_all_but(3 + preserved, &keep).context(|| "close_range")
+    }
+
     /// Enters the working directory, made if missing, which no link may lead out of the root (CVE-2024-21626).
     pub fn enter_directory(&mut self, path: &str) -> Result<()> {
-        let root = self.root()?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let fd = match tree::open(root, path, flags) {
-            Err(Errno::NOENT) => tree::find_or_make(root, path, tree::Want::Directory)?,
-            Err(Errno::ACCESS) => {
-                self.cwd_pending = Some(path.to_owned());
-                return Ok(());
-            }
-            result => result.context(|| format!("chdir to cwd ({path:?}) set in config.json failed"))?,
-        };
-        match rustix::process::fchdir(&fd) {
+        match self.try_enter(path)? {
             // What root may not enter its user perhaps may (a network file system): tried again with its identity.
             Err(Errno::ACCESS) => self.cwd_pending = Some(path.to_owned()),
-            result => result.context(|| format!("chdir to cwd ({path:?}) set in config.json failed"))?,
+            result => result.context(|| chdir_failed(path))?,
         }
         Ok(())
+    }
+
+    /// Enters a directory that only its user may enter.
+    pub fn enter_pending_directory(&mut self) -> Result<()> {
+        let Some(path) = self.cwd_pending.take() else { return Ok(()) };
+        self.try_enter(&path)?.context(|| chdir_failed(&path))
+    }
+
+    fn try_enter(&self, path: &str) -> Result<Result<(), Errno>> {
+        let root = self.root()?;
+        let fd = match tree::open(root, path, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => tree::find_or_make(root, path, tree::Want::Directory)?,
+            Err(e) => return Ok(Err(e)),
+            Ok(fd) => fd,
+        };
+        Ok(rustix::process::fchdir(&fd))
     }
 
     /// Finds the program as execvp(3) does, with the program's own identity. The messages are those that callers map to exit statuses.
@@ -103,7 +120,6 @@ impl Init<'_> {
         if let Some(limit) = self.late_limit.take() {
             rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?;
         }
-        process::close_on_exec_from(3 + program.preserved)?;
         // Rust ignores SIGPIPE; what is ignored stays so over execve.
         signal::set_default(13)?;
         signal::set_mask(signal::Mask::EMPTY)?;
@@ -132,6 +148,10 @@ impl Init<'_> {
         }
         std::io::read_to_string(std::fs::File::from(fd)).ok()
     }
+}
+
+fn chdir_failed(path: &str) -> String {
+    format!("chdir to cwd ({path:?}) set in config.json failed")
 }
 
 fn is_file(path: &str) -> bool {

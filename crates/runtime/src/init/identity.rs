@@ -83,10 +83,7 @@ impl Init<'_> {
         if let Some(masks) = &identity.capabilities {
             set_capabilities(masks)?;
         }
-        if let Some(path) = self.cwd_pending.take() {
-            rustix::process::chdir(path.as_str()).context(|| format!("chdir {path}"))?;
-        }
-        Ok(())
+        self.enter_pending_directory()
     }
 
     /// Makes the user the owner of its terminal or pipes, so that /dev/stdout and the like can be opened (as runc).

@@ -169,6 +169,7 @@ impl Init<'_> {
             Action::Seccomp(filter) => self.install_filter(filter),
             Action::AppArmor(profile) => self.write_attribute(&["apparmor/exec", "exec"], &format!("exec {profile}")),
             Action::Selinux(label) => self.write_attribute(&["exec"], label),
+            Action::Descriptors(preserved) => self.close_descriptors(*preserved),
             Action::Identity(identity) => self.take_identity(identity),
             Action::WorkingDirectory(path) => self.enter_directory(path),
             Action::Find(name, path) => self.find_program(name, path),

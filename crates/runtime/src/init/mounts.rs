@@ -107,6 +107,7 @@ impl Init<'_> {
         }
         let want = if directory { Want::Directory } else { Want::File };
         let target = tree::find_or_make(self.root()?, &step.destination, want)?;
+        refuse_proc(target.as_fd(), &step.destination)?;
         if let Some((uid, gid, all)) = &step.id_map {
             let map = super::userns::with_maps(uid, gid)?;
             let change = Change { set: attr::IDMAP, ..Change::default() };
@@ -120,11 +121,7 @@ impl Init<'_> {
     }
 
     fn mount_new(&mut self, step: &MountStep, kind: &str, source: &str) -> Result<()> {
-        let target = if matches!(kind, "proc" | "sysfs") {
-            self.plain_directory(kind, &step.destination)?
-        } else {
-            tree::find_or_make(self.root()?, &step.destination, Want::Directory)?
-        };
+        let target = self.mount_point(kind, &step.destination)?;
         if mount_at_once(step, kind, source, target.as_fd()) {
             tree::release(target);
             self.own_proc |= step.destination == "/proc" && kind == "proc";
@@ -146,19 +143,14 @@ impl Init<'_> {
         Ok(())
     }
 
-    /// The mount point of a file system that the runtime itself writes to later: no link may stand in its way
-    /// (CVE-2019-16884, CVE-2023-27561).
-    fn plain_directory(&self, kind: &str, path: &str) -> Result<OwnedFd> {
-        let ordinary = || Error::Other(format!("filesystem {kind:?} must be mounted on ordinary directory"));
-        match tree::find_plain(self.root()?, path) {
-            Ok(fd) if tree::is_directory(fd.as_fd()).context(|| format!("fstat {path}"))? => Ok(fd),
-            Ok(_) | Err(Errno::LOOP) => Err(ordinary()),
-            Err(Errno::NOENT) => {
-                tree::find_or_make(self.root()?, path, Want::Directory)?;
-                tree::find_plain(self.root()?, path).map_err(|_| ordinary())
-            }
-            Err(e) => Err(e).context(|| format!("openat2 {path}")),
+    /// The mount point of a new file system. No link may stand in the way of what the runtime itself writes to later: /proc, /sys
+    /// (CVE-2019-16884, CVE-2023-27561), and /dev (CVE-2026-41579).
+    fn mount_point(&self, kind: &str, path: &str) -> Result<OwnedFd> {
+        if matches!(kind, "proc" | "sysfs") || path == "/dev" {
+            return tree::plain_directory(self.root()?, path, &format!("filesystem {kind:?}"));
         }
+        let target = tree::find_or_make(self.root()?, path, Want::Directory)?;
+        refuse_proc(target.as_fd(), path).map(|()| target)
     }
 }
 
@@ -213,6 +205,15 @@ pub fn change(mount: BorrowedFd<'_>, step: &MountStep) -> Result<(), Errno> {
         mount_setattr(mount, c"", *recursive, Change { propagation: *flag, ..Change::default() }, None)?;
     }
     Ok(())
+}
+
+/// Mount points whose names do not say so may lie in procfs all the same, by links of the image (CVE-2019-16884, CVE-2025-52881). The names
+/// that do were judged when the plan was made.
+pub fn refuse_proc(target: BorrowedFd<'_>, path: &str) -> Result<()> {
+    if path == "/proc" || path.starts_with("/proc/") || !is_proc(target) {
+        return Ok(());
+    }
+    Err(Error::Other(format!("{path:?} cannot be mounted because it is inside /proc")))
 }
 
 fn is_proc(fd: BorrowedFd<'_>) -> bool {

@@ -10,6 +10,9 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+/// Of every procfs (PROC_ROOT_INO).
+const PROC_ROOT_INODE: u64 = 1;
+
 const fn propagate(propagation: u64) -> Change {
     Change { set: 0, clear: 0, propagation }
 }
@@ -109,8 +112,11 @@ impl Init<'_> {
         }
         // It was mounted by this process; or, in a user namespace that does not own its PID namespace, only the /proc that is there can be used.
         let fd = tree::find_plain(self.root()?, "/proc").context(|| "openat2 /proc")?;
-        let stat = rustix::fs::fstatfs(&fd).context(|| "fstatfs /proc")?;
-        if stat.f_type == PROC_SUPER_MAGIC { Ok(fd) } else { Err(Error::Other("/proc is not procfs".into())) }
+        let kind = rustix::fs::fstatfs(&fd).context(|| "fstatfs /proc")?.f_type;
+        let inode = rustix::fs::fstat(&fd).context(|| "fstat /proc")?.st_ino;
+        // Its root, not some directory of it that was bound there.
+        let right = kind == PROC_SUPER_MAGIC && inode == PROC_ROOT_INODE;
+        if right { Ok(fd) } else { Err(Error::Other("/proc is not procfs".into())) }
     }
 }
 

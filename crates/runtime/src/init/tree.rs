@@ -39,7 +39,40 @@ pub fn find(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
 pub fn find_plain(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    openat2(root, path, flags, Mode::empty(), resolve)
+    loop {
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// A handle of a directory, made if it is missing, to which no link may lead. The error says what is not to be one.
+pub fn plain_directory(root: BorrowedFd<'_>, path: &str, what: &str) -> Result<OwnedFd> {
+    let ordinary = || Error::Other(format!("{what} must be mounted on ordinary directory"));
+    match find_plain(root, path) {
+        Ok(fd) if is_directory(fd.as_fd()).context(|| format!("fstat {path}"))? => Ok(fd),
+        Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => Err(ordinary()),
+        Err(Errno::NOENT) => {
+            find_or_make(root, path, Want::Directory)?;
+            find_plain(root, path).map_err(|_| ordinary())
+        }
+        Err(e) => Err(e).context(|| format!("openat2 {path}")),
+    }
+}
+
+/// A handle of a file, made if it is missing, that is no link itself.
+pub fn plain_file(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
+    let (parent, name) = parent_of(root, path)?;
+    match make_one(parent.as_fd(), name, Want::File) {
+        Err(Errno::EXIST) => {}
+        result => return result.context(|| format!("make {path}")),
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&parent, name, flags, Mode::empty()).context(|| format!("openat {path}"))?;
+    let stat = rustix::fs::fstat(&file).context(|| format!("fstat {path}"))?;
+    let linked = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+    if linked { Err(Error::Other(format!("{path} is a symbolic link"))) } else { Ok(file) }
 }
 
 /// Whether a handle is a directory.

@@ -64,6 +64,9 @@ fn node(device: &Device, index: usize, bind: bool) -> Result<DeviceNode> {
     if !device.path.starts_with('/') {
         return Err(Error::invalid(field("path"), "is not absolute"));
     }
+    if device.uid == Some(u32::MAX) || device.gid == Some(u32::MAX) {
+        return Err(Error::invalid(field("uid"), format!("{} is no ID", u32::MAX)));
+    }
     let number = |name: &str, value: i64| match u32::try_from(value) {
         Ok(value) => Ok(value),
         Err(_) if kind == 'p' => Ok(0),

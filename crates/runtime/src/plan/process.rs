@@ -63,6 +63,13 @@ pub fn check(process: &Process) -> Result<()> {
     if !process.cwd.starts_with('/') {
         return Err(Error::invalid("process.cwd", format!("{:?} is not absolute", process.cwd)));
     }
+    let user = &process.user;
+    for (field, ids) in [("uid", &[user.uid][..]), ("gid", &[user.gid]), ("additionalGids", &user.additional_gids)] {
+        // To the kernel it means "leave it as it is", which is the runtime's own.
+        if ids.contains(&u32::MAX) {
+            return Err(Error::invalid(format!("process.user.{field}"), format!("{} is no ID", u32::MAX)));
+        }
+    }
     let strings = process.args.iter().chain(&process.env);
     if strings.chain([&process.cwd]).any(|text| text.contains('\0')) {
         return Err(Error::invalid("process", "a string holds a NUL"));
@@ -79,6 +86,9 @@ impl Planner<'_> {
         }
         self.priorities(process, linux)?;
         self.labels(process)?;
+        // Before anything is looked up by a path that the container could shape: a name such as /proc/self/fd/7/../bin/sh would lead
+        // out through a descriptor that is closed by execve only (CVE-2024-21626).
+        self.init("", Action::Descriptors(preserved));
         let early = !process.no_new_privileges;
         if process.no_new_privileges {
             self.init("process.noNewPrivileges", Action::NoNewPrivileges);
@@ -101,7 +111,7 @@ impl Planner<'_> {
             self.init("linux.seccomp", Action::Seccomp(filter));
         }
         self.late_filter = after;
-        self.program = Program { args: process.args.clone(), env: process.env.clone(), preserved };
+        self.program = Program { args: process.args.clone(), env: process.env.clone() };
         Ok(())
     }
 

@@ -50,6 +50,7 @@ fn a_usual_container() {
         "links in /dev",
         "pivot root",
         "mount /dev",
+        "close descriptors",
         "no new privileges",
         "working directory",
         "identity",
