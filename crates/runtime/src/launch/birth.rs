@@ -80,14 +80,21 @@ impl Runner<'_> {
         };
         drop(inheritance);
         waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
-        match self.next()? {
-            Some(Message::Born(pid)) => {
-                let raw = Pid::from_raw(pid).ok_or_else(|| Error::Other("no PID".into()))?;
-                // Our own child, and not reaped: the PID cannot be another's.
-                self.child = Some((pid, pidfd_open(raw, PidfdFlags::empty()).context(|| "pidfd_open")?));
-                Ok(())
+        // Init may have said something before its maker could tell of it.
+        loop {
+            match self.channel()?.receive()? {
+                Some(Message::Born(pid)) => {
+                    let raw = Pid::from_raw(pid).ok_or_else(|| Error::Other("no PID".into()))?;
+                    // Our own child, and not reaped: the PID cannot be another's.
+                    self.child = Some((pid, pidfd_open(raw, PidfdFlags::empty()).context(|| "pidfd_open")?));
+                    return Ok(());
+                }
+                Some(message) => self.early.push_back(message),
+                None => {
+                    self.next()?;
+                    return Err(Error::Other("the process that was to make init ended without a word".into()));
+                }
             }
-            other => Err(Error::Other(format!("expected a process, got {other:?}"))),
         }
     }
 }

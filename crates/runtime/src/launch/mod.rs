@@ -15,6 +15,7 @@ use crate::step::{Action, Limit, Signal, Step};
 use carboy_oci::state::{State, Status};
 use carboy_wire::plan::{Actor, PlanReport};
 use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions, waitid};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
@@ -54,6 +55,8 @@ struct Runner<'a> {
     channel: Option<Channel>,
     child: Option<(i32, OwnedFd)>,
     console: Option<OwnedFd>,
+    /// What init said before this side knew of its birth.
+    early: VecDeque<Message>,
     cgroup: Option<cgroups::Entry>,
     times: Vec<(u16, u64)>,
     executed: bool,
@@ -68,6 +71,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         channel: Some(channel),
         child: None,
         console: None,
+        early: VecDeque::new(),
         cgroup: None,
         times: Vec::new(),
         executed: false,
@@ -151,7 +155,11 @@ impl Runner<'_> {
     /// The next message that is for the plan; the others are kept here.
     fn next(&mut self) -> Result<Option<Message>> {
         loop {
-            match self.channel()?.receive()? {
+            let message = match self.early.pop_front() {
+                Some(message) => Some(message),
+                None => self.channel()?.receive()?,
+            };
+            match message {
                 Some(Message::Failed(text)) => return Err(Error::Init(text)),
                 Some(Message::Times(times)) => self.times.extend(times),
                 Some(Message::Console(fd)) => self.console = Some(fd),
