@@ -2,14 +2,20 @@
 
 use crate::args::RegistryArgs;
 use crate::failure::{Failure, usage};
-use carboy_distribution::{Client, Credential, Credentials, Proxies, Settings};
+use crate::settings;
+use carboy_distribution::{Client, Credential, Credentials, Proxies, Registries, Settings};
+use carboy_image::ImageError;
+use carboy_oci::Reference;
 
 /// A client with what the flags and the environment say.
 pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Failure> {
     carboy_sys::resolver::limit_to_files_and_dns();
     Ok(Client::new(Settings {
         credentials: credentials(args)?,
-        tls_verify: args.tls_verify.unwrap_or(true),
+        tls_verify: args.tls_verify,
+        registries: registries()?,
+        certificates: settings::certificate_folders(),
+        certificates_for_all: args.cert_dir.clone(),
         proxies: Proxies::from_variables(|name| std::env::var(name).ok()),
         ..Settings::default()
     }))
@@ -36,4 +42,17 @@ fn given(text: &str) -> Result<Credential, Failure> {
         }
         _ => Err(usage("invalid --creds: USER:PASSWORD")),
     }
+}
+
+/// What registries.conf and its drop-ins say.
+pub(crate) fn registries() -> Result<Registries, Failure> {
+    Registries::read(&settings::registries_files()).map_err(|e| Failure::Other(e.into()))
+}
+
+/// What a name may mean, the likeliest first; never none.
+pub(crate) fn candidates(name: &str) -> Result<Vec<Reference>, Failure> {
+    if !Reference::is_short(name) {
+        return Ok(vec![Reference::parse(name).map_err(ImageError::from)?]);
+    }
+    Ok(registries()?.candidates(name).map_err(ImageError::from)?)
 }

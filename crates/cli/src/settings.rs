@@ -2,6 +2,7 @@
 
 use crate::args::Global;
 use crate::failure::{Failure, usage};
+use carboy_distribution::Registries;
 use carboy_engine::{Engine, EngineConfig};
 use carboy_image::SnapshotterChoice;
 use std::path::PathBuf;
@@ -56,6 +57,33 @@ fn run_home() -> PathBuf {
     variable("XDG_RUNTIME_DIR")
         .filter(|path| path.is_dir())
         .unwrap_or_else(|| std::env::temp_dir().join(format!("carboy-run-{uid}")))
+}
+
+/// The files that say where registries are, the later ones going before the earlier ones (containers-registries.conf(5)):
+/// `$CONTAINERS_REGISTRIES_CONF`, or the user's own, or the system's; then the drop-ins of both, and the short names that podman asked for.
+pub(crate) fn registries_files() -> Vec<PathBuf> {
+    let system = PathBuf::from("/etc/containers");
+    let user = config_home().map(|folder| folder.join("containers"));
+    let main = std::env::var_os("CONTAINERS_REGISTRIES_CONF").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let own = user.as_ref().map(|folder| folder.join("registries.conf")).filter(|path| path.exists());
+    let mut files = vec![main.or(own).unwrap_or_else(|| system.join("registries.conf"))];
+    for folder in [Some(system), user].into_iter().flatten() {
+        files.extend(Registries::drop_ins(&folder.join("registries.conf.d")));
+    }
+    let cache = variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
+    files.extend(cache.map(|folder| folder.join("containers/short-name-aliases.conf")));
+    files
+}
+
+/// The folders with certificates for registries (containers-certs.d(5), and docker's): the user's own first.
+pub(crate) fn certificate_folders() -> Vec<PathBuf> {
+    let own = config_home().map(|folder| folder.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.into_iter().chain(system).collect()
+}
+
+fn config_home() -> Option<PathBuf> {
+    variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
 }
 
 fn variable(name: &str) -> Option<PathBuf> {

@@ -1,8 +1,8 @@
 //! The user's terminal: raw mode that is always undone, and its size.
 
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
-use std::io;
+use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use std::io::{self, BufRead, Write};
 use std::sync::Mutex;
 
 /// What to go back to; also for the panic hook, since a release build ends without unwinding.
@@ -55,4 +55,26 @@ pub(crate) fn stdin_is_terminal() -> bool {
 pub(crate) fn size() -> Option<(u16, u16)> {
     let of = |fd: BorrowedFd<'_>| tcgetwinsize(fd).ok().filter(|s| s.ws_row > 0 && s.ws_col > 0);
     of(io::stdout().as_fd()).or_else(|| of(io::stdin().as_fd())).map(|s| (s.ws_row, s.ws_col))
+}
+
+/// Asks for a line, on standard error as standard output may be read by a program.
+pub(crate) fn ask_line(prompt: &str) -> io::Result<String> {
+    write!(io::stderr(), "{prompt}")?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// The same for a secret, which is not shown.
+pub(crate) fn ask_hidden(prompt: &str) -> io::Result<String> {
+    let stdin = io::stdin();
+    let saved = tcgetattr(stdin.as_fd())?;
+    let mut hidden = saved.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(stdin.as_fd(), OptionalActions::Drain, &hidden)?;
+    // Ctrl-C ends this program with the terminal as it is then: the saved modes are what the shell restores anyway.
+    let line = ask_line(prompt);
+    tcsetattr(stdin.as_fd(), OptionalActions::Drain, &saved)?;
+    let _ = writeln!(io::stderr());
+    line
 }

@@ -30,6 +30,9 @@ pub(crate) struct Auth {
     /// What tokens are asked for: grows with what the registry asks for.
     scopes: Mutex<Scopes>,
     state: Mutex<State>,
+    /// Whether a token to log in with later is asked for, and the one that came.
+    offline: bool,
+    identity: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +51,18 @@ impl Auth {
     pub(crate) fn new(domain: &str, repository: &str, access: Access) -> Self {
         let scopes = if repository.is_empty() { Scopes::default() } else { Scopes::repository(repository, access) };
         let (domain, repository) = (domain.to_owned(), repository.to_owned());
-        Auth { domain, repository, access, scopes: Mutex::new(scopes), state: Mutex::default() }
+        let (scopes, state, identity) = (Mutex::new(scopes), Mutex::default(), Mutex::default());
+        Auth { domain, repository, access, scopes, state, offline: false, identity }
+    }
+
+    /// Asks for an identity token too.
+    pub(crate) fn for_later(self) -> Self {
+        Auth { offline: true, ..self }
+    }
+
+    /// The identity token that came.
+    pub(crate) fn identity_token(&self) -> Option<String> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on tokens shall be good for this too.
@@ -127,6 +141,10 @@ impl Auth {
             }
             other => other?,
         };
+        if self.offline {
+            let identity = answer.refresh_token.filter(|token| !token.is_empty());
+            *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        }
         let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
         let mut header =
             HeaderValue::from_str(&format!("Bearer {token}")).ok().filter(|_| !token.is_empty()).ok_or_else(|| {
@@ -146,7 +164,7 @@ impl Auth {
             "" => format!("token for {}", self.domain),
             repository => format!("token for {}/{repository}", self.domain),
         };
-        let request = TokenRequest { challenge, scopes, credential: credential.as_ref(), offline: false, what };
+        let request = TokenRequest { challenge, scopes, credential: credential.as_ref(), offline: self.offline, what };
         token::fetch(transport, &request).map_err(|error| match error {
             Error::Denied { detail, .. } => Error::Denied {
                 access: self.access.word(),

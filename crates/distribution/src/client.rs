@@ -1,11 +1,16 @@
 //! The client: settings that hold for every registry, and the certificates that are read once.
 
+use crate::certificates::HostCertificates;
 use crate::credentials::Credentials;
+use crate::error::Result;
 use crate::proxy::Proxies;
+use crate::registries::Registries;
 use crate::repository::Repository;
 use crate::scope::Access;
 use carboy_oci::Reference;
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// What the caller decides.
@@ -13,8 +18,15 @@ use std::time::Duration;
 pub struct Settings {
     /// Where user names and passwords are found.
     pub credentials: Credentials,
-    /// Whether certificates are verified and plain HTTP is refused. Loopback addresses may be plain HTTP in any case.
-    pub tls_verify: bool,
+    /// Whether certificates are verified and plain HTTP is refused. Loopback addresses may be plain HTTP in any case. `None`: as the
+    /// registries' own rules say, and they are verified if those say nothing.
+    pub tls_verify: Option<bool>,
+    /// Mirrors, other locations, short names.
+    pub registries: Registries,
+    /// Folders with a folder for each host, `HOST[:PORT]/{*.crt,*.cert,*.key}` (containers-certs.d(5), docker's certs.d).
+    pub certificates: Vec<PathBuf>,
+    /// A folder with certificates for all hosts.
+    pub certificates_for_all: Option<PathBuf>,
     /// Proxies.
     pub proxies: Proxies,
     /// How long to wait for what, and how often to try.
@@ -60,7 +72,10 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             credentials: Credentials::none(),
-            tls_verify: true,
+            tls_verify: None,
+            registries: Registries::default(),
+            certificates: Vec::new(),
+            certificates_for_all: None,
             proxies: Proxies::default(),
             limits: Limits::default(),
             user_agent: concat!("carboy/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -73,6 +88,7 @@ impl Default for Settings {
 pub struct Client {
     settings: Arc<Settings>,
     roots: Arc<OnceLock<Roots>>,
+    own: Arc<Mutex<HashMap<String, Option<HostCertificates>>>>,
 }
 
 /// The system's root certificates.
@@ -84,7 +100,12 @@ pub(crate) struct Roots {
 impl Client {
     /// A client with these settings. Nothing is read or connected yet.
     pub fn new(settings: Settings) -> Self {
-        Client { settings: Arc::new(settings), roots: Arc::default() }
+        Client { settings: Arc::new(settings), roots: Arc::default(), own: Arc::default() }
+    }
+
+    /// The same with other settings; what was read from the system is shared.
+    pub(crate) fn with_settings(&self, settings: Settings) -> Self {
+        Client { settings: Arc::new(settings), roots: self.roots.clone(), own: Arc::default() }
     }
 
     /// The settings.
@@ -110,5 +131,16 @@ impl Client {
             let certificates = found.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
             Roots { certificates: Arc::new(certificates) }
         })
+    }
+
+    /// The certificates for one host beyond the system's, read once.
+    pub(crate) fn certificates_for(&self, authority: &str) -> Result<Option<HostCertificates>> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = own.get(authority) {
+            return Ok(known.clone());
+        }
+        let found = HostCertificates::find(&self.settings, authority)?;
+        own.insert(authority.to_owned(), found.clone());
+        Ok(found)
     }
 }

@@ -70,6 +70,14 @@ pub enum CredentialsError {
         /// The entry.
         key: String,
     },
+    /// The file cannot be written.
+    #[error("write credentials {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Its error.
+        source: std::io::Error,
+    },
     /// A helper's name has a path separator.
     #[error("invalid credential helper {0:?}")]
     HelperName(String),
@@ -182,7 +190,7 @@ fn read(path: &Path) -> Result<Option<File>, CredentialsError> {
 }
 
 fn find_in(file: &File, path: &Path, domain: &str, repository: &str) -> Result<Option<Credential>, CredentialsError> {
-    let key = if domain == "docker.io" { DOCKER_HUB_KEY } else { domain };
+    let key = key_of(domain);
     if let Some(name) = file.cred_helpers.get(domain).or_else(|| file.cred_helpers.get(key)) {
         return helper::get(name, key);
     }
@@ -209,8 +217,13 @@ fn most_specific<'f>(auths: &'f BTreeMap<String, Entry>, domain: &str, path: &st
     }
 }
 
+/// The key of a registry in docker's files.
+pub(crate) fn key_of(registry: &str) -> &str {
+    if registry == "docker.io" { DOCKER_HUB_KEY } else { registry }
+}
+
 /// docker's keys may be URLs: `https://index.docker.io/v1/`, `https://host/v2/`. Only docker's own paths are cut, podman's are kept.
-fn normalize(key: &str) -> &str {
+pub(crate) fn normalize(key: &str) -> &str {
     let (is_url, rest) = match key.split_once("://") {
         Some((_, rest)) => (true, rest),
         None => (false, key),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ureq::http::Uri;
 
 /// The host that serves what is named `docker.io`.
-const DOCKER_HUB: &str = "registry-1.docker.io";
+pub(crate) const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// The URL authority of a reference's domain.
 pub(crate) fn authority(domain: &str) -> &str {

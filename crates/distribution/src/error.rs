@@ -178,6 +178,22 @@ pub enum Error {
         /// The library's error.
         source: Box<ureq::Error>,
     },
+    /// registries.conf forbids it.
+    #[error("{what}: registry {prefix} is blocked by registries.conf")]
+    Blocked {
+        /// What was asked for.
+        what: String,
+        /// The rule's prefix.
+        prefix: String,
+    },
+    /// A certificate or key of this user's cannot be used.
+    #[error("certificate {}: {why}", path.display())]
+    Certificate {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A proxy setting is not valid.
     #[error("invalid proxy {0:?}: expected http://[user:password@]host:port")]
     Proxy(String),
@@ -203,7 +219,11 @@ impl Error {
             Error::Status { status: 408 | 429 | 500.., .. } => ErrorKind::Unavailable,
             Error::Digest { .. } | Error::Size { .. } => ErrorKind::Integrity,
             Error::Schema1(_) | Error::MediaType { .. } => ErrorKind::Unsupported,
-            Error::Proxy(_) | Error::Credentials(_) | Error::Source(_) => ErrorKind::Invalid,
+            Error::Proxy(_)
+            | Error::Credentials(_)
+            | Error::Source(_)
+            | Error::Blocked { .. }
+            | Error::Certificate { .. } => ErrorKind::Invalid,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Status { .. }
             | Error::TooLarge { .. }

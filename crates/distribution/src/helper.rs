@@ -1,4 +1,4 @@
-//! Credential helpers: `docker-credential-NAME get`, the host on standard input, JSON on standard output (docker-credential-helpers).
+//! Credential helpers: `docker-credential-NAME get|store|erase`, the host or JSON on standard input, JSON on standard output (docker-credential-helpers).
 
 use crate::credentials::{Credential, CredentialsError};
 use serde::Deserialize;
@@ -16,21 +16,53 @@ struct Answer {
 
 /// Asks the helper called `name`, found through `PATH`, for the credential of `key`.
 pub(crate) fn get(name: &str, key: &str) -> Result<Option<Credential>, CredentialsError> {
-    if name.is_empty() || name.contains('/') {
-        return Err(CredentialsError::HelperName(name.to_owned()));
-    }
-    let program = format!("docker-credential-{name}");
+    let program = program(name)?;
     run(&program, &program, key)
 }
 
+/// Gives the helper a credential to keep.
+pub(crate) fn store(name: &str, key: &str, credential: &Credential) -> Result<(), CredentialsError> {
+    let program = program(name)?;
+    let (user, secret) = match credential {
+        Credential::Basic { user, password } => (user.as_str(), password),
+        Credential::IdentityToken(token) => ("<token>", token),
+    };
+    let input = serde_json::json!({ "ServerURL": key, "Username": user, "Secret": secret }).to_string();
+    call(&program, &program, "store", &input).map(drop)
+}
+
+/// Makes the helper forget a credential.
+pub(crate) fn erase(name: &str, key: &str) -> Result<(), CredentialsError> {
+    let program = program(name)?;
+    call(&program, &program, "erase", key).map(drop)
+}
+
+fn program(name: &str) -> Result<String, CredentialsError> {
+    if name.is_empty() || name.contains('/') {
+        return Err(CredentialsError::HelperName(name.to_owned()));
+    }
+    Ok(format!("docker-credential-{name}"))
+}
+
 pub(crate) fn run(path: impl AsRef<OsStr>, program: &str, key: &str) -> Result<Option<Credential>, CredentialsError> {
+    let Some(output) = call(path, program, "get", key)? else { return Ok(None) };
+    let answer: Answer = serde_json::from_slice(&output)
+        .map_err(|source| CredentialsError::HelperAnswer { program: program.to_owned(), source })?;
+    Ok(Some(match answer.username.as_str() {
+        "<token>" => Credential::IdentityToken(answer.secret),
+        _ => Credential::Basic { user: answer.username, password: answer.secret },
+    }))
+}
+
+/// What the helper printed; `None` if it knows nothing of the host.
+fn call(path: impl AsRef<OsStr>, program: &str, verb: &str, input: &str) -> Result<Option<Vec<u8>>, CredentialsError> {
     let failed = |source| CredentialsError::HelperRun { program: program.to_owned(), source };
     let mut command = Command::new(path);
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that answers without reading is none of our concern.
-        let _ = writeln!(stdin, "{key}");
+        let _ = writeln!(stdin, "{input}");
     }
     let output = child.wait_with_output().map_err(failed)?;
     if !output.status.success() {
@@ -41,10 +73,5 @@ pub(crate) fn run(path: impl AsRef<OsStr>, program: &str, key: &str) -> Result<O
         }
         return Err(CredentialsError::HelperFailed { program: program.to_owned(), message });
     }
-    let answer: Answer = serde_json::from_slice(&output.stdout)
-        .map_err(|source| CredentialsError::HelperAnswer { program: program.to_owned(), source })?;
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credential::IdentityToken(answer.secret),
-        _ => Credential::Basic { user: answer.username, password: answer.secret },
-    }))
+    Ok(Some(output.stdout))
 }

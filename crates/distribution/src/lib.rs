@@ -19,7 +19,9 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod authfile;
 mod blob;
+mod certificates;
 mod challenge;
 mod client;
 mod credentials;
@@ -27,9 +29,11 @@ mod endpoint;
 mod error;
 mod helper;
 mod host;
+mod login;
 mod manifest;
 mod proxy;
 mod referrers;
+mod registries;
 mod repository;
 mod response;
 mod scope;
@@ -39,12 +43,14 @@ mod token;
 mod transport;
 mod upload;
 
+pub use authfile::{AuthFile, Kept};
 pub use blob::BlobReader;
 pub use client::{Client, Limits, Settings};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{MANIFEST_LIMIT, Manifest, ManifestHead, Target};
 pub use proxy::Proxies;
+pub use registries::{Registries, RegistriesError};
 pub use repository::Repository;
 pub use scope::Access;
 pub use upload::{Content, Pushed, Upload};

@@ -5,10 +5,12 @@ use crate::client::{Client, Limits};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::host::{Answer, Ask, Host};
+use crate::registries::Place;
 use crate::response::refusal;
 use crate::scope::Access;
 use crate::transport::Transport;
 use carboy_oci::Reference;
+use std::sync::atomic::{AtomicBool, Ordering};
 use ureq::Body;
 use ureq::http::{HeaderMap, Method, Response, Uri};
 
@@ -16,6 +18,8 @@ use ureq::http::{HeaderMap, Method, Response, Uri};
 #[derive(Debug)]
 pub struct Repository {
     transport: Transport,
+    /// Asked before the registry, for what only reads.
+    mirrors: Vec<Mirror>,
     /// The registry itself.
     host: Host,
     /// As messages name it.
@@ -23,19 +27,37 @@ pub struct Repository {
     domain: String,
     path: String,
     access: Access,
+    /// The prefix of the rule that forbids to ask.
+    blocked: Option<String>,
+}
+
+#[derive(Debug)]
+struct Mirror {
+    host: Host,
+    /// It could not be reached: it is not asked again.
+    gone: AtomicBool,
 }
 
 impl Repository {
     pub(crate) fn new(client: Client, reference: &Reference, access: Access) -> Self {
-        let (domain, path) = (reference.domain(), reference.path());
-        let host = Host::new(Auth::new(domain, path, access), endpoint::authority(domain), format!("/v2/{path}/"));
+        let places = client.settings().registries.places(reference);
+        let all = places.mirrors.iter().chain([&places.origin]);
+        let insecure = all.filter(|place| place.insecure);
+        let insecure = insecure.map(|place| endpoint::authority(&place.domain).to_owned()).collect();
+        let host = |place: &Place, access| {
+            let auth = Auth::new(&place.domain, &place.path, access);
+            Host::new(auth, endpoint::authority(&place.domain), format!("/v2/{}/", place.path))
+        };
+        let mirror = |place| Mirror { host: host(place, Access::Pull), gone: AtomicBool::new(false) };
         Repository {
-            transport: Transport::new(client),
-            host,
+            transport: Transport::new(client, insecure),
+            mirrors: places.mirrors.iter().map(mirror).collect(),
+            host: host(&places.origin, access),
             familiar: reference.familiar_repository(),
-            domain: domain.to_owned(),
-            path: path.to_owned(),
+            domain: reference.domain().to_owned(),
+            path: reference.path().to_owned(),
             access,
+            blocked: places.blocked,
         }
     }
 
@@ -90,7 +112,43 @@ impl Repository {
 
     /// The same, for what carries something.
     pub(crate) fn ask(&self, ask: &Ask<'_>, what: &str) -> Result<Answer> {
+        self.check_blocked(what)?;
+        if matches!(ask.method, Method::GET | Method::HEAD) && self.access == Access::Pull {
+            for mirror in &self.mirrors {
+                match self.ask_mirror(mirror, ask, what) {
+                    Err(Error::Cancelled) => return Err(Error::Cancelled),
+                    Ok(answer) => return Ok(answer),
+                    // Whatever is wrong with a mirror, the registry itself decides.
+                    Err(_) => {}
+                }
+            }
+        }
+        self.ask_origin(ask, what)
+    }
+
+    /// Asks the registry itself, whatever mirrors it has.
+    pub(crate) fn ask_origin(&self, ask: &Ask<'_>, what: &str) -> Result<Answer> {
+        self.check_blocked(what)?;
         let (uri, response) = self.host.ask(&self.transport, ask)?;
+        self.accept(uri, response, what)
+    }
+
+    fn check_blocked(&self, what: &str) -> Result<()> {
+        match &self.blocked {
+            Some(prefix) => Err(Error::Blocked { what: what.to_owned(), prefix: prefix.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn ask_mirror(&self, mirror: &Mirror, ask: &Ask<'_>, what: &str) -> Result<Answer> {
+        if mirror.gone.load(Ordering::Relaxed) {
+            return Err(Error::NotFound { what: what.to_owned(), detail: "the mirror is gone".to_owned() });
+        }
+        let answer = mirror.host.ask(&self.transport, ask);
+        if matches!(answer, Err(Error::Unreachable { .. } | Error::Timeout { .. } | Error::Tls { .. })) {
+            mirror.gone.store(true, Ordering::Relaxed);
+        }
+        let (uri, response) = answer?;
         self.accept(uri, response, what)
     }
 

@@ -42,7 +42,7 @@ impl Repository {
         what: &str,
         mut each: impl FnMut(T, &HeaderMap),
     ) -> Result<()> {
-        let mut answer = self.ask(first, what)?;
+        let mut answer = self.ask_origin(first, what)?;
         for _ in 0..MAX_PAGES {
             let (uri, response) = answer;
             let headers = response.headers().clone();

@@ -31,6 +31,7 @@ pub(crate) struct TokenAnswer {
     pub(crate) token: String,
     #[serde(default)]
     pub(crate) access_token: String,
+    pub(crate) refresh_token: Option<String>,
     pub(crate) expires_in: Option<u64>,
 }
 

@@ -14,13 +14,20 @@ use ureq::{Agent, AsSendBody, Body, SendBody};
 /// Redirects followed for one request.
 const MAX_REDIRECTS: usize = 10;
 
-/// Which agent: for TLS or not, through which proxy. Agents differ in nothing else.
-type AgentKey = (bool, Option<String>);
+/// Which agent: for TLS or not, through which proxy, and for which host if that one has certificates or a rule of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct AgentKey {
+    tls: bool,
+    proxy: Option<String>,
+    host: Option<String>,
+}
 
 /// The connections of one [`crate::Repository`].
 #[derive(Debug)]
 pub(crate) struct Transport {
     client: Client,
+    /// Hosts that registries.conf calls insecure.
+    insecure: Vec<String>,
     /// `None` once shut down.
     agents: Mutex<Option<HashMap<AgentKey, Agent>>>,
 }
@@ -65,8 +72,8 @@ impl Call<'_> {
 }
 
 impl Transport {
-    pub(crate) fn new(client: Client) -> Self {
-        Transport { client, agents: Mutex::new(Some(HashMap::new())) }
+    pub(crate) fn new(client: Client, insecure: Vec<String>) -> Self {
+        Transport { client, insecure, agents: Mutex::new(Some(HashMap::new())) }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -74,8 +81,9 @@ impl Transport {
     }
 
     /// Whether certificates of this host and port are verified.
-    pub(crate) fn verifies(&self, _authority: &str) -> bool {
-        self.client.settings().tls_verify
+    pub(crate) fn verifies(&self, authority: &str) -> bool {
+        let by_rule = || !self.insecure.iter().any(|insecure| insecure == authority);
+        self.client.settings().tls_verify.unwrap_or_else(by_rule)
     }
 
     /// Whether this host may be asked by plain HTTP.
@@ -117,7 +125,7 @@ impl Transport {
         let plain = to.scheme_str() == Some("http");
         let host = to.authority().map_or("", |authority| authority.as_str());
         let downgrade = plain && (from.scheme_str() == Some("https") || !is_loopback(host));
-        if downgrade && self.client.settings().tls_verify {
+        if downgrade && self.verifies(host) {
             return Err(Error::PlainHttp(display_host(to)));
         }
         Ok(())
@@ -161,9 +169,12 @@ impl Transport {
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let proxies = &self.client.settings().proxies;
         let proxy = proxies.find(uri.scheme_str().unwrap_or("https"), authority).map(str::to_owned);
+        let is_special = tls
+            && (self.insecure.iter().any(|host| host == authority)
+                || self.client.certificates_for(authority)?.is_some());
+        let key = AgentKey { tls, proxy, host: is_special.then(|| authority.to_owned()) };
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         let agents = agents.as_mut().ok_or(Error::Cancelled)?;
-        let key = (tls, proxy);
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
@@ -172,7 +183,7 @@ impl Transport {
         Ok(agent)
     }
 
-    fn make_agent(&self, (tls, proxy): &AgentKey) -> Result<Agent> {
+    fn make_agent(&self, AgentKey { tls, proxy, host }: &AgentKey) -> Result<Agent> {
         let settings = self.client.settings();
         let limits = &settings.limits;
         let proxy = match proxy {
@@ -192,16 +203,24 @@ impl Transport {
             .timeout_per_write(Some(limits.stall))
             .max_idle_connections_per_host(8);
         if *tls {
-            let mut tls = TlsConfig::builder()
-                .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-            tls = if settings.tls_verify {
-                tls.root_certs(RootCerts::Specific(self.client.roots().certificates.clone()))
-            } else {
-                tls.disable_verification(true)
-            };
-            config = config.tls_config(tls.build());
+            config = config.tls_config(self.tls(host.as_deref())?);
         }
         Ok(config.build().new_agent())
+    }
+
+    fn tls(&self, host: Option<&str>) -> Result<TlsConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+        let own = host.map(|host| self.client.certificates_for(host)).transpose()?.flatten();
+        let config = config.client_cert(own.as_ref().and_then(|own| own.client.clone()));
+        if !self.verifies(host.unwrap_or_default()) {
+            return Ok(config.disable_verification(true).build());
+        }
+        let mut roots = self.client.roots().certificates.clone();
+        if let Some(own) = own.filter(|own| !own.authorities.is_empty()) {
+            roots = Arc::new(roots.iter().cloned().chain(own.authorities).collect());
+        }
+        Ok(config.root_certs(RootCerts::Specific(roots)).build())
     }
 
     /// Says what an HTTP library's error means to the user.
@@ -240,11 +259,11 @@ impl Transport {
     fn tls_failure(&self, host: String, source: rustls::Error) -> Error {
         let unknown = matches!(source, rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer));
         let hint = match () {
-            () if !unknown || !self.client.settings().tls_verify => "",
+            () if !unknown || !self.verifies(&host) => "",
             () if self.client.roots().certificates.is_empty() => {
                 " (this system has no root certificates: install ca-certificates)"
             }
-            () => " (--tls-verify=false accepts any certificate)",
+            () => " (a CA's certificate belongs into certs.d; --tls-verify=false accepts any)",
         };
         Error::Tls { host, hint, source: Box::new(source) }
     }

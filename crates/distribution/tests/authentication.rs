@@ -170,3 +170,52 @@ fn redirects_end() {
     let server = Server::start(|_| with(302, &[("Location", "http://192.0.2.1/plain")], ""));
     assert!(matches!(server.repository().manifest(&latest()), Err(Error::PlainHttp(_))));
 }
+
+#[test]
+fn a_login_is_tried_before_it_is_kept() {
+    let credential = Credential::Basic { user: "me".to_owned(), password: "pa:ss".to_owned() };
+    let server = Server::start(|request| match request.header("authorization") {
+        Some(BASIC) => body("{}"),
+        _ => with(
+            401,
+            &[("WWW-Authenticate", "Basic realm=\"reg\"")],
+            r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#,
+        ),
+    });
+    let registry = server.address.to_string();
+    let client = client(Credentials::none());
+    assert_eq!(client.log_in(&registry, &credential).unwrap(), credential);
+    assert_eq!(server.log(), ["GET /v2/", "GET /v2/"]);
+    assert_eq!(client.log_in(&format!("{registry}/team"), &credential).unwrap(), credential);
+    let wrong = Credential::Basic { user: "me".to_owned(), password: "wrong".to_owned() };
+    let error = client.log_in(&registry, &wrong).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert!(error.to_string().ends_with("unauthorized: authentication required"), "{error}");
+
+    let nothing = Server::start(|_| status(404));
+    let error = client.log_in(&nothing.address.to_string(), &credential).unwrap_err();
+    assert!(error.to_string().contains("no registry"), "{error}");
+}
+
+#[test]
+fn a_login_may_give_an_identity_token() {
+    let server = Server::start(|request| match (request.path.split('?').next(), request.header("authorization")) {
+        (Some("/token"), Some(BASIC)) => body(r#"{"token":"t","refresh_token":"refresh"}"#),
+        (Some("/token"), _) => {
+            with(401, &[], r#"{"errors":[{"code":"UNAUTHORIZED","message":"incorrect username or password"}]}"#)
+        }
+        (_, Some("Bearer t")) => body("{}"),
+        _ => {
+            let realm = format!("Bearer realm=\"http://{}/token\",service=\"s\"", request.header("host").unwrap());
+            with(401, &[("WWW-Authenticate", &realm)], "")
+        }
+    });
+    let credential = Credential::Basic { user: "me".to_owned(), password: "pa:ss".to_owned() };
+    let client = client(Credentials::none());
+    let kept = client.log_in(&server.address.to_string(), &credential).unwrap();
+    assert_eq!(kept, Credential::IdentityToken("refresh".to_owned()));
+    assert_eq!(server.log()[1], "GET /token?service=s&offline_token=true&account=me&client_id=carboy");
+    let wrong = Credential::Basic { user: "me".to_owned(), password: "wrong".to_owned() };
+    let error = client.log_in(&server.address.to_string(), &wrong).unwrap_err();
+    assert!(error.to_string().ends_with("unauthorized: incorrect username or password"), "{error}");
+}

@@ -14,8 +14,17 @@ use std::sync::Arc;
 
 /// Answers every TLS request with a manifest. The certificate is for 127.0.0.1, signed by itself; its key is public, being in the sources.
 fn tls_server() -> SocketAddr {
-    let certificate = CertificateDer::from_pem_slice(include_bytes!("data/test-cert.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("data/test-key.pem")).unwrap();
+    tls_server_with(include_bytes!("data/test-cert.pem"), include_bytes!("data/test-key.pem"))
+}
+
+/// The same with a certificate of a CA, as sound as any.
+fn sound_server() -> SocketAddr {
+    tls_server_with(include_bytes!("data/test-leaf.pem"), include_bytes!("data/test-leaf-key.pem"))
+}
+
+fn tls_server_with(certificate: &[u8], key: &[u8]) -> SocketAddr {
+    let certificate = CertificateDer::from_pem_slice(certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
@@ -41,7 +50,7 @@ fn tls_server() -> SocketAddr {
 
 fn fetch(address: SocketAddr, tls_verify: bool) -> Result<(), carboy_distribution::Error> {
     let reference = format!("{address}/x").parse().unwrap();
-    let client = Client::new(Settings { tls_verify, ..Settings::default() });
+    let client = Client::new(Settings { tls_verify: Some(tls_verify), ..Settings::default() });
     client.repository(&reference).manifest(&Target::of(&reference)).map(|_| ())
 }
 
@@ -95,10 +104,55 @@ fn a_registry_behind_a_proxy() {
         https: Some(format!("http://user:word@{proxy}")),
         ..carboy_distribution::Proxies::default()
     };
-    let client = Client::new(Settings { tls_verify: false, proxies, ..Settings::default() });
+    let client = Client::new(Settings { tls_verify: Some(false), proxies, ..Settings::default() });
     let reference = "registry.invalid:5443/x".parse().unwrap();
     client.repository(&reference).manifest(&Target::of(&reference)).unwrap();
     let asked = asked.recv().unwrap().to_lowercase();
     assert!(asked.starts_with("connect registry.invalid:5443 "), "{asked}");
     assert!(asked.contains("proxy-authorization: basic "), "{asked}");
+}
+
+/// A folder `HOST:PORT` with these files in it.
+fn certificates(address: SocketAddr, files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join(address.to_string());
+    std::fs::create_dir(&folder).unwrap();
+    files.iter().for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
+    dir
+}
+
+fn fetch_with(address: SocketAddr, settings: Settings) -> Result<(), carboy_distribution::Error> {
+    let reference = format!("{address}/x").parse().unwrap();
+    Client::new(settings).repository(&reference).manifest(&Target::of(&reference)).map(|_| ())
+}
+
+#[test]
+fn a_certificate_in_certs_d_is_trusted_for_its_host() {
+    let address = sound_server();
+    let own = certificates(address, &[("ca.crt", include_bytes!("data/test-ca.pem"))]);
+    let folder = own.path().to_owned();
+    fetch_with(address, Settings { certificates: vec![folder.clone()], ..Settings::default() }).unwrap();
+    let one = folder.join(address.to_string());
+    fetch_with(address, Settings { certificates_for_all: Some(one), ..Settings::default() }).unwrap();
+    let other = sound_server();
+    let error = fetch_with(other, Settings { certificates: vec![folder], ..Settings::default() }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "for its host only: {}", chain(&error));
+
+    for (files, word) in [
+        (&[("client.cert", include_bytes!("data/test-leaf.pem").as_slice())][..], "client.key"),
+        (&[("client.key", include_bytes!("data/test-leaf-key.pem").as_slice())], "client.cert"),
+        (&[("ca.crt", b"nonsense".as_slice())], "no certificate in PEM"),
+    ] {
+        let own = certificates(address, files);
+        let settings = Settings { certificates: vec![own.path().to_owned()], ..Settings::default() };
+        let error = fetch_with(address, settings).unwrap_err();
+        assert!(error.to_string().contains(word), "{}", chain(&error));
+    }
+    let pair: [(&str, &[u8]); 3] = [
+        ("ca.crt", include_bytes!("data/test-ca.pem")),
+        ("client.cert", include_bytes!("data/test-leaf.pem")),
+        ("client.key", include_bytes!("data/test-leaf-key.pem")),
+    ];
+    let own = certificates(address, &pair);
+    fetch_with(address, Settings { certificates: vec![own.path().to_owned()], ..Settings::default() }).unwrap();
 }

@@ -66,6 +66,11 @@ impl Reference {
         Ok(Reference { domain, path, tag, digest })
     }
 
+    /// Whether a name as it is typed leaves its registry open: `alpine`, `user/app`.
+    pub fn is_short(text: &str) -> bool {
+        text.split_once('/').is_none_or(|(first, _)| !is_host(first))
+    }
+
     /// The registry's host with its port, such as `docker.io` or `127.0.0.1:5000`.
     pub fn domain(&self) -> &str {
         &self.domain
@@ -150,9 +155,7 @@ impl FromStr for Reference {
 
 fn split_domain(name: &str) -> (String, String) {
     let (domain, path) = match name.split_once('/') {
-        Some((first, rest))
-            if first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase()) =>
-        {
+        Some((first, rest)) if is_host(first) => {
             (if first == "index.docker.io" { DEFAULT_DOMAIN } else { first }, rest)
         }
         _ => (DEFAULT_DOMAIN, name),
@@ -161,6 +164,11 @@ fn split_domain(name: &str) -> (String, String) {
         return (domain.to_owned(), format!("library/{path}"));
     }
     (domain.to_owned(), path.to_owned())
+}
+
+/// Whether the first component of a name is a host.
+fn is_host(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn is_tag(tag: &str) -> bool {

@@ -22,7 +22,7 @@ pub(crate) use image::{
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;
 pub(crate) use ps::PsArgs;
-pub(crate) use registry::{Compression, ManifestFormat, PullArgs, PushArgs, RegistryArgs};
+pub(crate) use registry::{Compression, LoginArgs, LogoutArgs, ManifestFormat, PullArgs, PushArgs, RegistryArgs};
 pub(crate) use run::{PullPolicy, RunArgs, environment};
 pub(crate) use system::{ExplainArgs, ExplainCommand, FormatArgs, InternalCommand};
 pub(crate) use words::{command_words, with_switch_values};
@@ -73,6 +73,10 @@ pub(crate) enum Command {
     Images(ImagesArgs),
     /// Remove images
     Rmi(RmiArgs),
+    /// Log in at a registry
+    Login(LoginArgs),
+    /// Forget the login at a registry
+    Logout(LogoutArgs),
     /// Show what a command would do to the kernel, without doing it
     Explain(ExplainArgs),
     /// Print versions

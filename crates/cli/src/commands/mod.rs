@@ -7,6 +7,7 @@ mod info;
 mod inspect;
 mod internal;
 mod lifecycle;
+mod login;
 mod logs;
 mod ps;
 mod pull;
@@ -31,6 +32,8 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         Command::Images(args) => image::images(global, &args),
         Command::Rmi(args) => image::rmi(global, &args),
         Command::Image(command) => image_group(global, command),
+        Command::Login(args) => login::login(&args),
+        Command::Logout(args) => login::logout(&args),
         Command::Explain(explain) => {
             let ExplainCommand::Run(args) = explain.command;
             explain::run(global, &args, explain.json)

@@ -17,31 +17,52 @@ use std::process::Command;
 
 pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
     let wanted = wanted(args)?;
-    let references = args.images.iter().map(|name| reference(name, args)).collect::<Result<Vec<_>, Failure>>()?;
+    let meant = args.images.iter().map(|name| candidates(name, args)).collect::<Result<Vec<_>, Failure>>()?;
     let engine = settings::engine(global)?;
     if let Some(code) = within_user_namespace(&engine)? {
         return Ok(code);
     }
     let client = registry::client(&args.registry)?;
     let job = Job { engine: &engine, client: &client, args, options: PullOptions { platform: wanted, parallel: None } };
-    for (name, reference) in args.images.iter().zip(&references) {
+    for (name, meant) in args.images.iter().zip(&meant) {
         if engine.is_embedded(name) {
             return Err(usage(format!("{name} is the image embedded in this program: it need not be pulled")));
         }
-        if args.all_tags { job.all_tags(reference)? } else { job.one(reference)? }
+        if let Some(here) = job.here(meant)? {
+            output::line(&here)?;
+            continue;
+        }
+        first_of(meant, |reference| if args.all_tags { job.all_tags(reference) } else { job.one(reference) })?;
     }
     Ok(0)
 }
 
-/// A name as it is typed, without the transport that Podman's may begin with.
-fn reference(name: &str, args: &PullArgs) -> Result<Reference, Failure> {
-    let bare = name.strip_prefix("docker://").unwrap_or(name);
-    let reference = Reference::parse(bare).map_err(ImageError::from)?;
+/// Does something with the first candidate that is there; what is said of the last one counts if none is.
+fn first_of<T>(meant: &[Reference], mut act: impl FnMut(&Reference) -> Result<T, Failure>) -> Result<T, Failure> {
+    let (last, others) = meant.split_last().ok_or_else(|| usage("no image name"))?;
+    for reference in others {
+        match act(reference) {
+            Err(Failure::BrokenPipe) => return Err(Failure::BrokenPipe),
+            Err(failure) => output::error_line(&failure.to_string()),
+            done => return done,
+        }
+    }
+    act(last)
+}
+
+/// What a name as it is typed may mean, without the transport that Podman's may begin with.
+fn candidates(name: &str, args: &PullArgs) -> Result<Vec<Reference>, Failure> {
+    let (bare, given) = match name.strip_prefix("docker://") {
+        Some(bare) => (bare, true),
+        None => (name, false),
+    };
+    let meant =
+        if given { vec![Reference::parse(bare).map_err(ImageError::from)?] } else { registry::candidates(bare)? };
     let ends_in_tag = bare.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
     if args.all_tags && ends_in_tag {
         return Err(usage("tag can't be used with --all-tags/-a"));
     }
-    Ok(reference)
+    Ok(meant)
 }
 
 struct Job<'j> {
@@ -52,6 +73,22 @@ struct Job<'j> {
 }
 
 impl Job<'_> {
+    /// The name of what is here, if the policy is content with that.
+    fn here(&self, meant: &[Reference]) -> Result<Option<String>, Failure> {
+        if self.args.all_tags || !matches!(self.args.policy, PullPolicy::Missing | PullPolicy::Never) {
+            return Ok(None);
+        }
+        for name in meant.iter().map(Reference::to_string) {
+            if self.engine.find_image(&name)?.is_some() {
+                return Ok(Some(name));
+            }
+        }
+        match self.args.policy {
+            PullPolicy::Never => Err(ImageError::NotFound(meant[0].familiar()).into()),
+            _ => Ok(None),
+        }
+    }
+
     fn all_tags(&self, reference: &Reference) -> Result<(), Failure> {
         let tags = self.client.repository(reference).tags(None).map_err(|e| Failure::Other(e.into()))?;
         if tags.is_empty() {
@@ -66,15 +103,7 @@ impl Job<'_> {
 
     fn one(&self, reference: &Reference) -> Result<(), Failure> {
         let name = reference.to_string();
-        let known = match self.args.policy {
-            PullPolicy::Always => None,
-            _ => self.engine.find_image(&name)?,
-        };
-        match (self.args.policy, &known) {
-            (PullPolicy::Missing | PullPolicy::Never, Some(_)) => return self.say_name(&name),
-            (PullPolicy::Never, None) => return Err(ImageError::NotFound(name).into()),
-            _ => {}
-        }
+        let is_known = self.args.policy == PullPolicy::Newer && self.engine.find_image(&name)?.is_some();
         // An image is named on standard output; everything else is for people and goes there only where docker's does.
         let display = Display::new(io::stdout(), self.args.quiet).context("look at standard output")?;
         let result = carboy_image::pull::pull(self.engine.images()?, self.client, reference, &self.options, &display);
@@ -82,9 +111,7 @@ impl Job<'_> {
         match result {
             Ok(pulled) => self.say(reference, &pulled),
             // Nothing newer can be had.
-            Err(error)
-                if known.is_some() && matches!(error.kind(), PullErrorKind::Unavailable | PullErrorKind::NotFound) =>
-            {
+            Err(error) if is_known && matches!(error.kind(), PullErrorKind::Unavailable | PullErrorKind::NotFound) => {
                 output::error_line(&format!("{}; the image that is here is kept", Failure::Other(error.into())));
                 self.say_name(&name)
             }
@@ -121,33 +148,37 @@ fn wanted(args: &PullArgs) -> Result<Option<Wanted>, Failure> {
     platform(Some(&format!("{os}/{arch}{variant}")))
 }
 
-/// Pulls for `run`: everything is said on standard error, as standard output is the program's.
+/// Pulls for `run`: everything is said on standard error, as standard output is the program's. Answers the name of what was pulled.
 pub(super) fn for_run(
     global: &Global,
     engine: &Engine,
     name: &str,
     platform_text: Option<&str>,
     tls_verify: Option<bool>,
-) -> Result<(), Failure> {
-    let reference = Reference::parse(name).map_err(ImageError::from)?;
+) -> Result<String, Failure> {
     let wanted = platform(platform_text)?;
+    let meant = registry::candidates(name)?;
     if engine.user_namespace().is_some() {
         let mut words: Vec<OsString> = vec!["pull".into()];
         words.extend(platform_text.map(|text| format!("--platform={text}").into()));
         words.extend(tls_verify.map(|verify| format!("--tls-verify={verify}").into()));
-        words.extend(["--".into(), name.into()]);
-        let mut command = own_command(global, engine, words)?;
-        // The child's standard output is our standard error.
-        command.stdout(io::stderr());
-        let status = command.status().context("start the pull")?;
-        return if status.success() { Ok(()) } else { Err(usage(format!("{name} could not be pulled"))) };
+        return first_of(&meant, |reference| {
+            let words = words.iter().cloned().chain(["--".into(), reference.to_string().into()]).collect();
+            let mut command = own_command(global, engine, words)?;
+            // The child's standard output is our standard error.
+            command.stdout(io::stderr());
+            let status = command.status().context("start the pull")?;
+            if status.success() { Ok(reference.to_string()) } else { Err(usage(format!("{name} could not be pulled"))) }
+        });
     }
     let client = registry::client(&RegistryArgs { tls_verify, ..RegistryArgs::default() })?;
-    let display = Display::new(io::stderr(), false).context("look at standard error")?;
     let options = PullOptions { platform: wanted, parallel: None };
-    let pulled = carboy_image::pull::pull(engine.images()?, &client, &reference, &options, &display);
-    display.finish();
-    pulled.map(drop).map_err(|e| Failure::Other(e.into()))
+    first_of(&meant, |reference| {
+        let display = Display::new(io::stderr(), false).context("look at standard error")?;
+        let pulled = carboy_image::pull::pull(engine.images()?, &client, reference, &options, &display);
+        display.finish();
+        pulled.map(|_| reference.to_string()).map_err(|e| Failure::Other(e.into()))
+    })
 }
 
 /// `--pull=newer`: whether the registry has something else under this name than what is here. A registry that does not say so has nothing newer.

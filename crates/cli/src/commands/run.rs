@@ -4,13 +4,13 @@ use super::{explain, for_each, pull};
 use crate::args::{AttachArgs, Global, PullPolicy, RunArgs, StartArgs};
 use crate::attach::{AttachOptions, Ended, Signals, foreground, parse_detach_keys};
 use crate::failure::{Failure, Outcome, usage};
-use crate::{output, settings, terminal};
+use crate::{output, registry, settings, terminal};
 use carboy_engine::{Engine, Error, RunRequest, Running, StartOptions};
 use carboy_wire::monitor::Exit;
 use std::path::{Path, PathBuf};
 
 pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
-    let request = args.request()?;
+    let mut request = args.request()?;
     let options = attach_options(&request, args)?;
     let detached = args.is_detached();
     if request.terminal && request.stdin_open && !detached && !terminal::stdin_is_terminal() {
@@ -19,7 +19,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     let cidfile = args.cidfile.as_deref().map(CidFile::claim).transpose()?;
     let engine = settings::engine(global)?;
     engine.check(&request)?;
-    provide_image(global, &engine, &request, args)?;
+    provide_image(global, &engine, &mut request, args)?;
     // Blocked only from here on, so that an interrupted pull ends at once; and before the start, so that none is lost.
     let signals = if detached { None } else { Some(Signals::take(options.signals)?) };
     let start = StartOptions { attach: !detached, trace: args.trace, terminal_size: terminal::size() };
@@ -53,11 +53,11 @@ pub(super) fn create(global: &Global, args: &RunArgs) -> Outcome {
     if args.is_detached() || args.trace {
         return Err(usage("create starts nothing: --detach and --trace belong to run"));
     }
-    let request = args.request()?;
+    let mut request = args.request()?;
     let cidfile = args.cidfile.as_deref().map(CidFile::claim).transpose()?;
     let engine = settings::engine(global)?;
     engine.check(&request)?;
-    provide_image(global, &engine, &request, args)?;
+    provide_image(global, &engine, &mut request, args)?;
     let id = engine.create(&request)?;
     if let Some(cidfile) = cidfile {
         cidfile.write(&id)?;
@@ -156,26 +156,51 @@ fn start_code(error: &Error) -> i32 {
     }
 }
 
-/// Pulls the image as `--pull` says.
-fn provide_image(global: &Global, engine: &Engine, request: &RunRequest, args: &RunArgs) -> Result<(), Failure> {
-    let Some(name) = &request.image else { return Ok(()) };
-    let wanted = match args.pull {
-        PullPolicy::Never => false,
-        PullPolicy::Always => true,
-        PullPolicy::Missing => engine.find_image(name)?.is_none(),
-        PullPolicy::Newer => {
-            let is_embedded = engine.is_embedded(name);
-            engine.find_image(name)?.is_none()
-                || (!is_embedded && pull::is_outdated(engine, name, args.tls_verify).map_err(|f| f.with_code(125))?)
+/// Pulls the image as `--pull` says. A short name may mean an image of another registry, by registries.conf: then it is that one's.
+fn provide_image(global: &Global, engine: &Engine, request: &mut RunRequest, args: &RunArgs) -> Result<(), Failure> {
+    let Some(name) = request.image.clone() else { return Ok(()) };
+    if engine.is_embedded(&name) {
+        return Ok(());
+    }
+    let here = find_here(engine, &name)?;
+    if let Some(here) = &here {
+        request.image = Some(here.clone());
+    }
+    let wanted = match (args.pull, &here) {
+        (PullPolicy::Never, _) | (PullPolicy::Missing, Some(_)) => false,
+        (PullPolicy::Always, _) | (_, None) => true,
+        (PullPolicy::Newer, Some(here)) => {
+            pull::is_outdated(engine, here, args.tls_verify).map_err(|f| f.with_code(125))?
         }
     };
-    if !wanted || (args.pull == PullPolicy::Always && engine.is_embedded(name)) {
+    if !wanted {
         return Ok(());
     }
     if args.pull == PullPolicy::Missing {
         eprintln!("Unable to find image '{name}' locally");
     }
-    pull::for_run(global, engine, name, args.platform.as_deref(), args.tls_verify).map_err(|f| f.with_code(125))
+    let pulled = pull::for_run(global, engine, &name, args.platform.as_deref(), args.tls_verify);
+    let pulled = pulled.map_err(|f| f.with_code(125))?;
+    // As it was typed, where that means the same.
+    if engine.find_image(&name)?.is_none() {
+        request.image = Some(pulled);
+    }
+    Ok(())
+}
+
+/// What the image that is meant is called here.
+fn find_here(engine: &Engine, name: &str) -> Result<Option<String>, Failure> {
+    if engine.find_image(name)?.is_some() {
+        return Ok(Some(name.to_owned()));
+    }
+    // What is no reference may still be the beginning of an ID, and was looked for as that.
+    for meant in registry::candidates(name).unwrap_or_default() {
+        let meant = meant.to_string();
+        if engine.find_image(&meant)?.is_some() {
+            return Ok(Some(meant));
+        }
+    }
+    Ok(None)
 }
 
 /// `--cidfile`: claimed before anything is made, as Docker does; removed again if nothing was.

@@ -1,0 +1,68 @@
+//! Mirrors, other locations, blocked registries: what registries.conf says is what is asked.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use carboy_distribution::{Access, Client, Credentials, ErrorKind, Registries, Settings, Target};
+use common::*;
+use std::io::Read;
+
+fn with_rules(rules: &str) -> Client {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("registries.conf");
+    std::fs::write(&file, rules).unwrap();
+    let registries = Registries::read(&[file]).unwrap();
+    Client::new(Settings { registries, ..client(Credentials::none()).settings().clone() })
+}
+
+fn latest() -> Target {
+    Target::Tag("latest".to_owned())
+}
+
+/// Serves a manifest and one blob below `/v2/PATH/`.
+fn registry(path: &'static str, has_blob: bool) -> Server {
+    Server::start(move |request| match request.path.strip_prefix(&format!("/v2/{path}/")) {
+        Some("manifests/latest") => body(MANIFEST),
+        Some(rest) if has_blob && rest.starts_with("blobs/") => body("blob"),
+        _ => status(404),
+    })
+}
+
+#[test]
+fn a_mirror_is_asked_first_and_the_registry_for_what_it_lacks() {
+    let (mirror, origin) = (registry("m/team/x", false), registry("team/x", true));
+    let (at, there) = (mirror.address, origin.address);
+    let gone = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let client = with_rules(&format!(
+        "[[registry]]\nprefix = 'r.example/team'\nlocation = '{there}/team'\n[[registry.mirror]]\nlocation = '{gone}'\n[[registry.mirror]]\nlocation = '{at}/m/team'"
+    ));
+    let reference = "r.example/team/x".parse().unwrap();
+    let repository = client.repository(&reference);
+    assert_eq!(repository.manifest(&latest()).unwrap().bytes, MANIFEST.as_bytes());
+    assert_eq!(origin.log(), [""; 0]);
+    let mut blob = Vec::new();
+    repository.blob(&descriptor(b"blob")).read_to_end(&mut blob).unwrap();
+    assert_eq!(blob, b"blob");
+    assert_eq!(origin.log(), [format!("GET /v2/team/x/blobs/{}", digest(b"blob"))]);
+    assert_eq!(repository.name(), "r.example/team/x", "messages name what was asked for");
+    // What writes goes to the registry alone.
+    let before = mirror.requests().len();
+    let push = client.repository_for(&reference, Access::Push);
+    assert_eq!(push.blob_size(&digest(b"blob")).unwrap(), Some(4));
+    assert_eq!(mirror.requests().len(), before);
+    let error = repository.manifest(&Target::Tag("none".to_owned())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn what_is_blocked_is_not_asked() {
+    let server = registry("x", true);
+    let client = with_rules(&format!("[[registry]]\nlocation = '{}'\nblocked = true", server.address));
+    let repository = client.repository(&server.reference("x"));
+    let error = repository.manifest(&latest()).unwrap_err();
+    let expected = format!("manifest for {0}/x:latest: registry {0} is blocked by registries.conf", server.address);
+    assert_eq!(error.to_string(), expected);
+    assert!(repository.tags(None).is_err());
+    assert_eq!(server.log(), [""; 0]);
+}
