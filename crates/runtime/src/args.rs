@@ -1,9 +1,14 @@
-//! Global options and the few things that lexopt leaves to its callers.
+//! Global options, and what the options of all commands have in common.
+
+mod parser;
+
+pub use lexopt::Arg;
+pub use parser::Parser;
 
 use crate::cgroups::Driver;
 use crate::error::{Error, Result};
 use crate::log::{Format, Log};
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::ValueExt;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -42,8 +47,8 @@ impl Globals {
         let verb = loop {
             match parser.next()? {
                 Some(Arg::Value(verb)) => break Verb::Do(text(verb)?),
-                Some(Arg::Long("version") | Arg::Short('v')) => break Verb::Version,
-                Some(Arg::Long("help") | Arg::Short('h')) | None => break Verb::Help,
+                Some(Arg::Long("version") | Arg::Short('v' | 'V')) => break Verb::Version,
+                Some(Arg::Long("help") | Arg::Short('h' | '?')) | None => break Verb::Help,
                 Some(Arg::Long("debug")) => globals.log.debug = switch(parser)?,
                 Some(Arg::Long("log")) => {
                     globals.log.path = Some(parser.value()?.into()).filter(|p: &PathBuf| !p.as_os_str().is_empty())
@@ -112,9 +117,10 @@ pub fn number<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'stati
 pub fn switch(parser: &mut Parser) -> Result<bool> {
     match parser.optional_value() {
         None => Ok(true),
+        // Go's words.
         Some(value) => match text(value)?.as_str() {
-            "true" | "1" | "t" => Ok(true),
-            "false" | "0" | "f" => Ok(false),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
             other => Err(Error::Usage(format!("invalid boolean value {other:?}"))),
         },
     }

@@ -1,6 +1,6 @@
 //! `create`, and all that `run` has in common with it: from a bundle to a process that is ready.
 
-use crate::args::{Globals, one_id, switch, text};
+use crate::args::{Arg, Globals, Parser, one_id, switch, text};
 use crate::cgroups;
 use crate::container::{Container, Record, now};
 use crate::error::{Context, Error, Result};
@@ -11,7 +11,6 @@ use carboy_oci::runtime::Spec;
 use carboy_oci::state::{State, Status};
 use carboy_state::file::{Durability, write_atomic};
 use carboy_state::process::ProcessRef;
-use lexopt::{Arg, Parser};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,6 +22,8 @@ pub struct Options {
     pub id: String,
     /// Folder with config.json.
     pub bundle: PathBuf,
+    /// Another file than the bundle's config.json.
+    pub config: Option<PathBuf>,
     /// Receives the terminal's master.
     pub console_socket: Option<PathBuf>,
     /// Receives the init's pidfd.
@@ -54,6 +55,7 @@ impl Options {
             match arg {
                 Arg::Value(value) if id.is_none() => id = Some(text(value)?),
                 Arg::Long("bundle") | Arg::Short('b') => options.bundle = parser.value()?.into(),
+                Arg::Long("config") | Arg::Short('f') => options.config = non_empty(parser)?,
                 Arg::Long("console-socket") => options.console_socket = non_empty(parser)?,
                 Arg::Long("pidfd-socket") => options.pidfd_socket = non_empty(parser)?,
                 Arg::Long("pid-file") => options.pid_file = non_empty(parser)?,
@@ -89,9 +91,9 @@ pub struct Bundle {
 
 impl Bundle {
     /// Reads a bundle's configuration.
-    pub fn read(path: &Path) -> Result<Bundle> {
-        let path = std::path::absolute(path).context(|| format!("bundle {}", path.display()))?;
-        let file = path.join("config.json");
+    pub fn read(options: &Options) -> Result<Bundle> {
+        let path = std::path::absolute(&options.bundle).context(|| format!("bundle {}", options.bundle.display()))?;
+        let file = options.config.clone().unwrap_or_else(|| path.join("config.json"));
         let text = std::fs::read(&file).context(|| format!("open {}", file.display()))?;
         let spec = serde_json::from_slice(&text).map_err(|e| Error::Other(format!("parse {}: {e}", file.display())))?;
         Ok(Bundle { path, text, spec })
@@ -101,7 +103,7 @@ impl Bundle {
 /// `create`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let options = Options::parse(parser, false)?;
-    let bundle = Bundle::read(&options.bundle)?;
+    let bundle = Bundle::read(&options)?;
     check_terminal(&bundle.spec, &options, true)?;
     create(globals, &options, &bundle, true).map(|_| 0)
 }

@@ -1,6 +1,6 @@
 //! `delete`: gives back everything that a container took, in whatever state a crash left it.
 
-use crate::args::{Globals, one_id, switch, text};
+use crate::args::{Arg, Globals, Parser, one_id, switch, text};
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::hooks;
@@ -8,7 +8,6 @@ use crate::step::Moment;
 use carboy_oci::runtime::Hooks;
 use carboy_oci::state::{State, Status};
 use carboy_sys::clone::flag;
-use lexopt::{Arg, Parser};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::AsFd;
 

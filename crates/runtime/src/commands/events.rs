@@ -1,11 +1,10 @@
 //! `events`: what a container uses, once or again and again, as lines of JSON.
 
-use crate::args::{Globals, one_id, switch, text};
+use crate::args::{Arg, Globals, Parser, one_id, switch, text};
 use crate::container::Container;
 use crate::error::{Error, Result};
 use carboy_cgroup::{IoStats, Stats};
 use carboy_oci::state::Status;
-use lexopt::{Arg, Parser};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 

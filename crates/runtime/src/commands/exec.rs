@@ -1,7 +1,7 @@
 //! `exec`: another program in a running container.
 
 use super::create::{check_preserved, connect_to, non_empty};
-use crate::args::{Globals, number, switch, text};
+use crate::args::{Arg, Globals, Parser, number, switch, text};
 use crate::cgroups::Placement;
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
@@ -11,7 +11,6 @@ use crate::plan::{Running, plan_exec};
 use carboy_oci::runtime::{Capabilities, Linux, Process};
 use carboy_oci::state::Status;
 use carboy_state::file::{Durability, read_json, write_atomic};
-use lexopt::{Arg, Parser};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 

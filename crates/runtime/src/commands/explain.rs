@@ -1,13 +1,12 @@
 //! `explain`: prints what `run` would do, from the very steps that it performs, and does nothing of it.
 
 use super::create::reports;
-use crate::args::{Globals, switch, text};
+use crate::args::{Arg, Globals, Parser, switch, text};
 use crate::cgroups;
 use crate::error::{Context, Error, Result};
 use crate::plan::{Request, plan};
 use carboy_oci::runtime::Spec;
 use carboy_wire::plan::{Actor, PlanReport};
-use lexopt::{Arg, Parser};
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! `features`: what this runtime can do (runtime-spec, "Features Structure").
 
+use crate::args::Parser;
 use crate::error::Result;
 use crate::plan::capabilities;
-use lexopt::Parser;
 use serde_json::{Value, json};
 
 /// `features`.

@@ -1,11 +1,10 @@
 //! `kill`: sends a signal.
 
-use crate::args::{Globals, one_id, switch, text};
+use crate::args::{Arg, Globals, Parser, one_id, switch, text};
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use carboy_oci::state::Status;
 use carboy_sys::clone::flag;
-use lexopt::{Arg, Parser};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 

@@ -1,10 +1,9 @@
 //! `list`: all containers of this root.
 
-use crate::args::{Globals, switch, text};
+use crate::args::{Arg, Globals, Parser, switch, text};
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use carboy_oci::state::State;
-use lexopt::{Arg, Parser};
 use std::fmt::Write;
 
 /// `list`.

@@ -6,6 +6,7 @@ mod events;
 mod exec;
 mod explain;
 mod features;
+mod help;
 mod kill;
 mod list;
 mod pause;
@@ -18,47 +19,14 @@ mod update;
 
 pub use create::connect_to;
 
-use crate::args::{Globals, Verb};
+use crate::args::{Globals, Parser, Verb};
 use crate::error::{Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use std::io::Write;
 
-const HELP: &str = "\
-Usage: carboy-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]
-
-An OCI runtime with runc's command line.
-
-Commands:
-  create ID     create a container from a bundle; it waits for start
-  start ID      start a created container
-  run ID        create and start a container, wait for it and delete it
-  state ID      print a container's state
-  kill ID [SIG] send a signal to a container's init process (default: TERM)
-  delete ID     delete a stopped container (--force: kill it first)
-  exec ID CMD   run another program in a running container
-  list          list containers
-  ps ID         list a container's processes
-  pause ID      freeze a container
-  resume ID     thaw it again
-  update ID     change a container's limits
-  events ID     print what a container uses
-  spec          write a config.json to start from
-  features      print what this runtime can do
-  explain       print what `run` would do, step by step, without doing it
-
-Global options:
-  --root DIR           where containers are recorded
-  --log FILE           write messages there
-  --log-format FORMAT  text or json
-  --debug              more messages
-  --systemd-cgroup     cgroups by systemd
-  --rootless MODE      auto, true or false
-  --version, --help
-";
-
 /// Entry point. Returns the exit status.
 pub fn main() -> u8 {
-    let mut parser = lexopt::Parser::from_env();
+    let mut parser = Parser::from_env();
     let parsed = open_streams().and_then(|()| Globals::parse(&mut parser));
     let (globals, verb) = match parsed {
         Ok(parsed) => parsed,
@@ -69,7 +37,7 @@ pub fn main() -> u8 {
     };
     let result = match verb {
         Verb::Version => print(&version()).map(|()| 0),
-        Verb::Help => print(HELP).map(|()| 0),
+        Verb::Help => print(help::ALL).map(|()| 0),
         Verb::Do(verb) => dispatch(&verb, &globals, &mut parser),
     };
     result.unwrap_or_else(|(e, code)| {
@@ -95,8 +63,13 @@ fn open_streams() -> Result<()> {
 /// An error with the exit status that it means.
 type Failure = (Error, u8);
 
-fn dispatch(verb: &str, globals: &Globals, parser: &mut lexopt::Parser) -> Result<u8, Failure> {
+fn dispatch(verb: &str, globals: &Globals, parser: &mut Parser) -> Result<u8, Failure> {
     let status = |result: Result<u8>, code: u8| result.map_err(|e| (e, code));
+    if parser.asks_for_help()
+        && let Some(text) = help::of(verb)
+    {
+        return print(&text).map(|()| 0);
+    }
     if matches!(verb, "create" | "run" | "exec") {
         // Before anything else is done, as this begins anew. Only these make processes of the runtime's inside containers.
         crate::protect::executable().map_err(|e| (e, 1))?;
@@ -119,14 +92,20 @@ fn dispatch(verb: &str, globals: &Globals, parser: &mut lexopt::Parser) -> Resul
         "update" => status(update::main(globals, parser), 1),
         "events" => status(events::main(globals, parser), 1),
         "checkpoint" | "restore" => Err((Error::Usage(format!("{verb} is not supported yet")), 1)),
-        "help" => print(HELP).map(|()| 0),
+        "help" | "h" => {
+            let verb = parser.raw_args().ok().and_then(|mut words| words.next());
+            let text = verb.and_then(|verb| help::of(verb.to_str()?));
+            print(text.as_deref().unwrap_or(help::ALL)).map(|()| 0)
+        }
         other => Err((Error::Usage(format!("no such command: {other}")), 1)),
     }
 }
 
 fn version() -> String {
     let (version, spec) = (env!("CARGO_PKG_VERSION"), carboy_oci::runtime::VERSION);
-    format!("carboy-runtime version {version}\nspec: {spec}\n")
+    // Where the build says what it was made from. Engines show this line.
+    let commit = option_env!("CARBOY_COMMIT").map(|commit| format!("commit: {commit}\n")).unwrap_or_default();
+    format!("carboy-runtime version {version}\n{commit}spec: {spec}\n")
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -1,10 +1,9 @@
 //! `pause` and `resume`: freeze and thaw a container.
 
-use crate::args::{Globals, only_id};
+use crate::args::{Globals, Parser, only_id};
 use crate::container::Container;
 use crate::error::{Error, Result};
 use carboy_oci::state::Status;
-use lexopt::Parser;
 
 /// `pause`, or `resume`.
 pub fn main(globals: &Globals, parser: &mut Parser, pause: bool) -> Result<u8> {

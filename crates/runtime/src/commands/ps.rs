@@ -1,9 +1,8 @@
 //! `ps`: the processes of a container, as ps(1) shows them.
 
-use crate::args::{Globals, one_id, text};
+use crate::args::{Arg, Globals, Parser, one_id, text};
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
-use lexopt::{Arg, Parser};
 use std::process::Command;
 
 /// `ps`.

@@ -1,18 +1,17 @@
 //! `run`: create, start, and unless detached wait, forward signals, delete.
 
 use super::create::{Bundle, Options, check_terminal, create};
-use crate::args::Globals;
+use crate::args::{Globals, Parser};
 use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::foreground::{Foreground, block_signals, own_size};
 use crate::launch::Launched;
 use carboy_state::file::{Durability, write_json};
-use lexopt::Parser;
 
 /// `run`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let options = Options::parse(parser, true)?;
-    let mut bundle = Bundle::read(&options.bundle)?;
+    let mut bundle = Bundle::read(&options)?;
     check_terminal(&bundle.spec, &options, options.detach)?;
     if !options.detach {
         if let Some(process) = bundle.spec.process.as_mut().filter(|process| process.terminal) {

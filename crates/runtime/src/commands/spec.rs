@@ -1,11 +1,10 @@
 //! `spec`: writes a configuration to start from.
 
-use crate::args::switch;
+use crate::args::{Arg, Parser, switch};
 use crate::error::{Context, Error, Result};
 use carboy_oci::runtime::{
     Capabilities, DeviceRule, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Spec, VERSION,
 };
-use lexopt::{Arg, Parser};
 use std::path::PathBuf;
 
 /// `spec`.

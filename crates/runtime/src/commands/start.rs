@@ -1,12 +1,11 @@
 //! `start`: lets a created container go on.
 
-use crate::args::{Globals, only_id};
+use crate::args::{Globals, Parser, only_id};
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::hooks;
 use crate::step::Moment;
 use carboy_oci::state::{State, Status};
-use lexopt::Parser;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::io::Read;

@@ -1,9 +1,8 @@
 //! `state`: prints where a container is in its life.
 
-use crate::args::{Globals, only_id};
+use crate::args::{Globals, Parser, only_id};
 use crate::container::Container;
 use crate::error::Result;
-use lexopt::Parser;
 
 /// `state`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {

@@ -1,11 +1,10 @@
 //! `update`: changes the limits of a container.
 
-use crate::args::{Globals, number, one_id, text};
+use crate::args::{Arg, Globals, Parser, number, one_id, text};
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use carboy_oci::runtime::{BlockIo, CpuResources, MemoryResources, PidsResources, Resources};
 use carboy_oci::state::Status;
-use lexopt::{Arg, Parser};
 use std::io::Read;
 
 /// `update`.
