@@ -69,7 +69,6 @@ fn invalid_configurations_are_refused_with_the_field() {
         ("linux/sysctl", json!({ "net/../../x": "1" }), "linux.sysctl.net/../../x"),
         ("linux/seccomp", json!({ "defaultAction": "SCMP_ACT_FOO" }), "defaultAction"),
         ("linux/intelRdt", json!({ "closID": "x" }), "linux.intelRdt"),
-        ("linux/netDevices", json!({ "eth9": {} }), "linux.netDevices"),
         ("linux/uidMappings", json!([{ "containerID": 0, "hostID": 0, "size": 1 }]), "linux.uidMappings"),
         ("linux/rootfsPropagation", json!("sideways"), "linux.rootfsPropagation"),
         ("linux/maskedPaths", json!(["relative"]), "linux.maskedPaths"),

@@ -6,9 +6,11 @@
 
 mod attacks;
 mod cgroups;
+mod command_line;
 mod common;
 mod errors;
 mod exec;
+mod fields;
 mod hooks;
 mod isolation;
 mod life;

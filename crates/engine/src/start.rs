@@ -6,9 +6,9 @@ use crate::draft::json;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::plan::{Action, Step, Trace};
-use crate::record::{LOG, MONITOR, Record, Status};
+use crate::record::{CONFIG, LOG, MONITOR, Record, Status};
 use crate::request::{LogRequest, RunRequest};
-use carboy_state::file::Durability;
+use carboy_state::file::{Durability, read_json, write_json};
 use carboy_state::lock::Lock;
 use carboy_sys::exec::StringList;
 use carboy_sys::spawn::{Spawn, spawn};
@@ -116,6 +116,9 @@ impl Engine {
 
     fn launch(&self, record: &Record, mount: RootMount, options: StartOptions, trace: &mut Trace) -> Result<Running> {
         let config = self.monitor_config(record, mount, options)?;
+        if let Some(size) = config.terminal_size.filter(|_| config.terminal) {
+            set_console_size(&config.container_dir.join(CONFIG), size)?;
+        }
         let steps = self.launch_steps(&config, options.attach)?;
         let Some((last, before)) = steps.split_last() else { return Err(internal("no step")) };
         trace.steps(before)?;
@@ -218,6 +221,15 @@ pub struct RunFailed {
 
 fn internal(what: &str) -> Error {
     Error::Helper { program: "carboy".into(), message: format!("internal error: {what}") }
+}
+
+/// The terminal has its size before the program looks at it.
+fn set_console_size(path: &Path, (rows, columns): (u16, u16)) -> Result<()> {
+    let mut spec: carboy_oci::runtime::Spec = read_json(path)?;
+    if let Some(process) = &mut spec.process {
+        process.console_size = Some(carboy_oci::runtime::ConsoleSize { height: rows, width: columns });
+    }
+    Ok(write_json(path, &spec, Durability::Process)?)
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {

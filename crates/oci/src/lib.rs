@@ -5,6 +5,8 @@
 //! ("Extensibility").
 #![forbid(unsafe_code)]
 
+pub mod capabilities;
+pub mod defaults;
 pub mod digest;
 pub mod image;
 pub mod reference;

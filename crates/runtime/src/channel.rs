@@ -9,6 +9,7 @@
 //!  4   init     descriptor                   seccomp notifications
 //!  5   stage    i32                          PID of the init process, made by an intermediate process
 //!  6   helper   descriptor                   of the process that lends a user namespace: its directory in /proc
+//!      runtime  descriptor                   what the next bind mount shows, where init could not open it
 //! ```
 //!
 //! SOCK_SEQPACKET: a message is whole or absent. End of file means that the other side has gone, or has executed the program.
@@ -102,6 +103,15 @@ impl Channel {
     /// Hands over a descriptor that the receiver expects.
     pub fn descriptor(&self, fd: BorrowedFd<'_>) -> Result<()> {
         self.send(&[6], &[fd])
+    }
+
+    /// Takes a descriptor that the other side is to hand over now.
+    pub fn take_descriptor(&self) -> Result<OwnedFd> {
+        match self.receive()? {
+            Some(Message::Descriptor(fd)) => Ok(fd),
+            None => Err(Error::Other("the other process has gone".into())),
+            other => Err(Error::Other(format!("expected a descriptor, got {other:?}"))),
+        }
     }
 
     /// Names the init process.

@@ -119,7 +119,9 @@ impl Container {
 
     /// The configuration as it was given.
     pub fn config(&self) -> Result<Spec> {
-        Ok(read_json(&self.folder.join(CONFIG))?)
+        let path = self.folder.join(CONFIG);
+        let text = std::fs::read(&path).context(|| format!("open {}", path.display()))?;
+        crate::config::parse(&text, &path).map(|(spec, _)| spec)
     }
 
     /// Where it is in its life.

@@ -9,6 +9,10 @@ pub fn compile(profile: &Seccomp) -> Result<Option<Filter>> {
     if profile.default_action.is_empty() && profile.syscalls.is_empty() {
         return Ok(None);
     }
+    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if set(&profile.listener_metadata) && !set(&profile.listener_path) {
+        return Err(Error::invalid("linux.seccomp.listenerMetadata", "is given without listenerPath"));
+    }
     let filter = carboy_seccomp::compile(profile)?;
     let listener = match (filter.notifies, profile.listener_path.as_deref().filter(|path| !path.is_empty())) {
         (true, None) => return Err(Error::invalid("linux.seccomp.listenerPath", "is needed for SCMP_ACT_NOTIFY")),

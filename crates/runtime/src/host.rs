@@ -11,10 +11,21 @@ pub fn facts(spec: &Spec) -> Host {
     let apparmor = process.is_some_and(|p| set(&p.apparmor_profile));
     let selinux =
         process.is_some_and(|p| set(&p.selinux_label)) || spec.linux.as_ref().is_some_and(|l| set(&l.mount_label));
+    let network = spec.linux.as_ref().and_then(|l| l.namespaces.iter().find(|n| n.kind == "network"));
+    // Only where parameters are to be set does it matter whose they are.
+    let joined =
+        network.filter(|_| spec.linux.as_ref().is_some_and(|l| !l.sysctl.is_empty())).and_then(|n| n.path.as_deref());
     Host {
         euid: rustix::process::geteuid().as_raw(),
         egid: rustix::process::getegid().as_raw(),
         apparmor: apparmor && Path::new("/sys/kernel/security/apparmor").exists(),
+        network_is_own: joined.is_some_and(is_own_network),
         selinux: selinux && Path::new("/sys/fs/selinux/enforce").exists(),
     }
+}
+
+/// Whether a file is this process's network namespace.
+fn is_own_network(path: &str) -> bool {
+    let id = |path: &str| rustix::fs::stat(path).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    id(path).is_some_and(|there| Some(there) == id("/proc/self/ns/net"))
 }

@@ -1,7 +1,9 @@
 //! Steps as people see them: name, calls, reason. The same values are executed.
 
 use crate::plan::namespaces::NAMES;
-use crate::step::{Action, Birth, DeviceNode, Identity, Join, Limit, MountSource, MountStep, Place, Signal, Step};
+use crate::step::{
+    Action, Birth, DeviceNode, Identity, Join, Limit, MapOf, MountSource, MountStep, Place, Signal, Step, When,
+};
 use carboy_sys::mount::{Change, attr, propagation};
 use carboy_wire::plan::{Actor, StepReport};
 
@@ -29,6 +31,10 @@ impl Step {
             Action::OomScore(_) => "OOM score".into(),
             Action::Cgroup(_) => "make cgroup".into(),
             Action::OuterLimits(_) => "limits from outside".into(),
+            Action::NetDevices(..) => "network devices".into(),
+            Action::OpenSources(_) => "open bind mounts".into(),
+            Action::Affinity(When::Initial, _) => "CPUs at first".into(),
+            Action::Affinity(When::Final, _) => "CPUs".into(),
             Action::Hooks(moment, _) => format!("{} hooks", moment.name()),
             Action::Tell(signal) => format!("tell {}", signal_name(*signal)),
             Action::BecomeRoot => "become root".into(),
@@ -65,7 +71,7 @@ impl Step {
             Action::Selinux(_) => "SELinux label".into(),
             Action::Identity(_) => "identity".into(),
             Action::Descriptors(_) => "close descriptors".into(),
-            Action::WorkingDirectory(_) => "working directory".into(),
+            Action::WorkingDirectory { .. } => "working directory".into(),
             Action::Find(name, _) => format!("find {name}"),
             Action::AwaitStart => "await start".into(),
             Action::Execute(_) => "execute program".into(),
@@ -86,6 +92,21 @@ impl Action {
             Action::OuterLimits(limits) => {
                 (limit_calls("prlimit(<init>, ", limits), "in its user namespace init may not raise them")
             }
+            Action::NetDevices(devices, joined) => (
+                devices.iter().map(|device| device_move(device, joined.as_deref())).collect(),
+                "the host lends its devices",
+            ),
+            Action::OpenSources(mounts) => (
+                mounts.iter().flat_map(source_calls).chain(["sendmsg".to_owned()]).collect(),
+                "in its user namespace init may not open every path of the host",
+            ),
+            Action::Affinity(when, cpus) => (
+                vec![format!("sched_setaffinity({cpus:x?})")],
+                match when {
+                    When::Initial => "while it moves into the cgroup",
+                    When::Final => "once it is there",
+                },
+            ),
             Action::Hooks(_, hooks) => {
                 (hooks.iter().map(|h| format!("run {}", h.path)).collect(), "the caller's own set-up")
             }
@@ -204,7 +225,7 @@ impl Action {
                 vec![format!("close_range({}, ~0) but the sockets and the root's", 3 + preserved)],
                 "from here on paths of the container are looked up, which must not lead out through one of them",
             ),
-            Action::WorkingDirectory(path) => (
+            Action::WorkingDirectory { path, .. } => (
                 vec![format!("openat2({path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS)"), "fchdir".into()],
                 "where it starts",
             ),
@@ -266,9 +287,6 @@ fn clone_calls(birth: &Birth) -> Vec<String> {
 }
 
 fn map_calls(maps: &crate::step::IdMaps) -> Vec<String> {
-    let line = |map: &[carboy_oci::runtime::IdMapping]| {
-        map.iter().map(|m| format!("{} {} {}", m.container_id, m.host_id, m.size)).collect::<Vec<_>>().join(", ")
-    };
     let mut calls = Vec::new();
     if maps.deny_setgroups {
         calls.push("write /proc/<init>/setgroups \"deny\"".into());
@@ -276,8 +294,8 @@ fn map_calls(maps: &crate::step::IdMaps) -> Vec<String> {
     let verb = |file: &str, program: &str| {
         if maps.helpers { format!("run {program}") } else { format!("write /proc/<init>/{file}") }
     };
-    calls.push(format!("{} \"{}\"", verb("gid_map", "newgidmap"), line(&maps.gid)));
-    calls.push(format!("{} \"{}\"", verb("uid_map", "newuidmap"), line(&maps.uid)));
+    calls.push(format!("{} \"{}\"", verb("gid_map", "newgidmap"), ranges(&maps.gid)));
+    calls.push(format!("{} \"{}\"", verb("uid_map", "newuidmap"), ranges(&maps.uid)));
     calls
 }
 
@@ -296,8 +314,7 @@ fn device_call(node: &DeviceNode) -> String {
 fn identity_calls(identity: &Identity) -> Vec<String> {
     let mut calls = vec![format!("umask({:04o})", identity.umask.unwrap_or(0o022))];
     if let Some(masks) = &identity.capabilities {
-        let kept =
-            crate::plan::capabilities::NAMES.iter().enumerate().filter(|(bit, _)| masks.bounding & 1 << bit != 0);
+        let kept = carboy_oci::capabilities::NAMES.iter().enumerate().filter(|(bit, _)| masks.bounding & 1 << bit != 0);
         let kept: Vec<_> = kept.map(|(_, name)| *name).collect();
         calls.push(format!(
             "prctl(PR_CAPBSET_DROP, all but {})",
@@ -348,10 +365,8 @@ fn mount_calls(mount: &MountStep) -> Vec<String> {
     let mut calls = Vec::new();
     match &mount.source {
         MountSource::Existing => calls.push(format!("openat2({:?})", mount.destination)),
-        MountSource::Bind { path, recursive } => {
-            let all = if *recursive { "|AT_RECURSIVE" } else { "" };
-            calls.push(format!("open_tree({path:?}, OPEN_TREE_CLONE{all})"));
-        }
+        MountSource::Bind { handed: true, .. } => calls.push("recvmsg".into()),
+        MountSource::Bind { .. } => calls.extend(source_calls(mount)),
         MountSource::New { kind, .. } => {
             calls.push(format!("fsopen({kind:?})"));
             calls.extend(mount.data.iter().map(|(key, value)| match value {
@@ -362,10 +377,25 @@ fn mount_calls(mount: &MountStep) -> Vec<String> {
         }
         MountSource::Cgroup(view) => calls.extend(view.calls(&set)),
     }
+    if !matches!(mount.source, MountSource::Bind { .. }) {
+        calls.extend(change_calls(mount));
+    }
+    if !matches!(mount.source, MountSource::Existing) {
+        calls.push(format!("move_mount(→ {:?})", mount.destination));
+    }
+    calls
+}
+
+/// What is done to a mount that exists, or that is made of one.
+fn change_calls(mount: &MountStep) -> Vec<String> {
+    let mut calls = Vec::new();
+    if matches!(mount.source, MountSource::Existing) && !mount.data.is_empty() {
+        calls.push("fspick, fsconfig(RECONFIGURE)".into());
+    }
     if !matches!(mount.source, MountSource::New { .. } | MountSource::Cgroup(_))
         && mount.attributes != Change::default()
     {
-        calls.push(format!("mount_setattr({set})"));
+        calls.push(format!("mount_setattr({})", attributes(mount.attributes).join("|")));
     }
     if mount.recursive != Change::default() {
         calls.push(format!("mount_setattr(AT_RECURSIVE, {})", attributes(mount.recursive).join("|")));
@@ -374,10 +404,32 @@ fn mount_calls(mount: &MountStep) -> Vec<String> {
         let all = if *recursive { "AT_RECURSIVE, " } else { "" };
         calls.push(format!("mount_setattr({all}{})", propagation_name(*flag)));
     }
-    if !matches!(mount.source, MountSource::Existing) {
-        calls.push(format!("move_mount(→ {:?})", mount.destination));
-    }
     calls
+}
+
+/// How what a bind mount shows is opened.
+fn source_calls(mount: &MountStep) -> Vec<String> {
+    let MountSource::Bind { path, recursive, .. } = &mount.source else { return Vec::new() };
+    let all = if *recursive { "|AT_RECURSIVE" } else { "" };
+    let mut calls = vec![format!("open_tree({path:?}, OPEN_TREE_CLONE{all})")];
+    if let Some(map) = &mount.id_map {
+        let all = if map.recursive { "AT_RECURSIVE, " } else { "" };
+        let of = match &map.of {
+            MapOf::Ranges(uid, gid) => format!("users {}; groups {}", ranges(uid), ranges(gid)),
+            MapOf::Namespace(path) => path.clone(),
+        };
+        calls.push(format!("mount_setattr({all}IDMAP, {of})"));
+    }
+    calls.extend(change_calls(mount));
+    calls
+}
+
+fn ranges(map: &[carboy_oci::runtime::IdMapping]) -> String {
+    map.iter().map(|m| format!("{} {} {}", m.container_id, m.host_id, m.size)).collect::<Vec<_>>().join(", ")
+}
+
+fn device_move((name, inside): &(String, String), joined: Option<&str>) -> String {
+    format!("RTM_NEWLINK({name:?} → {inside:?} in {}), its addresses, IFF_UP", joined.unwrap_or("/proc/<init>/ns/net"))
 }
 
 fn mount_reason(mount: &MountStep) -> &'static str {

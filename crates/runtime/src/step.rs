@@ -35,6 +35,12 @@ pub enum Action {
     Cgroup(crate::cgroups::Placement),
     /// Raise resource limits from outside, where the init process has no privilege on the host.
     OuterLimits(Vec<Limit>),
+    /// Move network devices into the container: name here, name there; the namespace's file if it is joined.
+    NetDevices(Vec<(String, String)>, Option<String>),
+    /// Open what bind mounts show, and hand it to init, whose user namespace may not.
+    OpenSources(Vec<MountStep>),
+    /// Bind the process to CPUs, as a bit mask.
+    Affinity(When, Vec<u64>),
     /// Run hooks.
     Hooks(Moment, Vec<Hook>),
     /// Let the other process go on. Done by both: `actor` sends, the other waits.
@@ -116,7 +122,12 @@ pub enum Action {
     /// Close what the program is not to have: descriptors after 2 that it inherits.
     Descriptors(u32),
     /// Enter the working directory.
-    WorkingDirectory(String),
+    WorkingDirectory {
+        /// Its path.
+        path: String,
+        /// Whether it is made if it is missing.
+        make: bool,
+    },
     /// Find the program's file: name, value of PATH.
     Find(String, String),
     /// Wait for `start`.
@@ -197,6 +208,15 @@ pub enum Moment {
     Poststop,
 }
 
+/// When the CPUs of a process are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Before it is in the cgroup.
+    Initial,
+    /// In the cgroup.
+    Final,
+}
+
 /// What one process tells the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -231,8 +251,28 @@ pub struct MountStep {
     pub data: Vec<(String, Option<String>)>,
     /// Whether a tmpfs begins with what it covers.
     pub copy_up: bool,
-    /// Maps of an idmapped mount, and whether they hold for what lies below it.
-    pub id_map: Option<(Vec<IdMapping>, Vec<IdMapping>, bool)>,
+    /// How owners are shown.
+    pub id_map: Option<MountMap>,
+    /// SELinux label of the root directory, where the file system takes none as an option.
+    pub label: Option<String>,
+}
+
+/// An idmapped mount (mount_setattr(2)).
+#[derive(Debug, Clone, PartialEq)]
+pub struct MountMap {
+    /// The maps.
+    pub of: MapOf,
+    /// Whether they hold for what lies below it, too.
+    pub recursive: bool,
+}
+
+/// Where the maps of a mount come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MapOf {
+    /// User IDs, group IDs.
+    Ranges(Vec<IdMapping>, Vec<IdMapping>),
+    /// The file of a user namespace.
+    Namespace(String),
 }
 
 /// What is mounted.
@@ -254,6 +294,8 @@ pub enum MountSource {
         path: String,
         /// With the mounts below it.
         recursive: bool,
+        /// Whether the runtime opens it and hands it over ([`Action::OpenSources`]).
+        handed: bool,
     },
     /// The cgroup file systems.
     Cgroup(crate::cgroups::View),
@@ -278,6 +320,8 @@ pub struct DeviceNode {
     pub gid: u32,
     /// Bind the host's node instead of making one (in a user namespace).
     pub bind: bool,
+    /// One that every container has, which takes the place of what an image left there.
+    pub usual: bool,
 }
 
 /// A system call filter, compiled.

@@ -51,6 +51,15 @@ pub(crate) enum Named {
     Unknown,
 }
 
+/// The names of architectures that a profile may list, in alphabetical order.
+pub fn architecture_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = ALL.map(Arch::name).into_iter().chain(WITHOUT_TABLE).collect();
+    names.sort_unstable();
+    names
+}
+
+const ALL: [Arch; 5] = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
+
 impl Arch {
     /// The architecture of this build.
     pub const fn native() -> Self {
@@ -76,8 +85,7 @@ impl Arch {
     }
 
     pub(crate) fn named(name: &str) -> Named {
-        let all = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
-        match all.into_iter().find(|arch| arch.name() == name) {
+        match ALL.into_iter().find(|arch| arch.name() == name) {
             Some(arch) => Named::Table(arch),
             None if name == "SCMP_ARCH_NATIVE" => Named::Table(Arch::native()),
             None if WITHOUT_TABLE.contains(&name) => Named::Foreign,

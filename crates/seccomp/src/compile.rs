@@ -95,6 +95,14 @@ pub fn summary(profile: &Seccomp) -> Result<Summary, SeccompError> {
     Ok(summary)
 }
 
+/// The flags that a profile may hold.
+pub const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
 fn flags(profile: &Seccomp) -> Result<u32, SeccompError> {
     let mut flags = 0;
     for (position, flag) in profile.flags.iter().enumerate() {

@@ -19,10 +19,11 @@ mod profile;
 mod rules;
 mod table;
 
-pub use arch::Arch;
+pub use arch::{Arch, architecture_names};
 pub use bpf::MAX_INSTRUCTIONS;
-pub use compile::{Filter, Summary, compile, compile_for, summary};
+pub use compile::{FLAGS, Filter, Summary, compile, compile_for, summary};
 pub use docker::{Conditions, DockerProfile, KernelVersion};
 pub use error::SeccompError;
 pub use libc::sock_filter as SockFilter;
 pub use profile::default_profile;
+pub use rules::{ACTIONS, OPERATORS};

@@ -39,6 +39,12 @@ pub fn ioprio_set(class: u32, level: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, class << 13 | level) }).map(drop)
 }
 
+/// Binds this thread to the CPUs of a mask; those that the machine lacks are left out. `EINVAL` if none is left.
+pub fn sched_setaffinity(cpus: &[u64]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads as many bytes as named.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(cpus), cpus.as_ptr()) }).map(drop)
+}
+
 /// Sets the execution domain.
 pub fn personality(domain: u64) -> Result<(), Errno> {
     // SAFETY: no pointers; no flag that changes this process's own memory layout takes effect before the next execve.

@@ -2,51 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::request::RunRequest;
-
-/// All capabilities by number (capability.h, Linux 6.x).
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
+use carboy_oci::capabilities::NAMES;
 
 /// What Docker leaves a container (moby, oci/caps/defaults.go).
 const DEFAULT: [&str; 14] = [
@@ -78,7 +34,7 @@ pub(crate) fn effective(request: &RunRequest) -> Result<Vec<String>> {
     let all = |list: &[&str]| list.contains(&"ALL");
     let available = if request.privileged || all(&add) { bounding() } else { u64::MAX };
     let mut kept = Vec::new();
-    for (number, name) in ALL.iter().enumerate() {
+    for (number, name) in NAMES.iter().enumerate() {
         let base = match (request.privileged || all(&add), all(&drop)) {
             (true, _) => available & (1 << number) != 0,
             (false, true) => false,
@@ -98,7 +54,7 @@ fn normalize(what: &str, names: &[String]) -> Result<Vec<&'static str>> {
     for name in names {
         let upper = name.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        match ALL.iter().find(|known| **known == bare) {
+        match NAMES.iter().find(|known| **known == bare) {
             Some(known) => found.push(*known),
             None if bare == "ALL" => found.push("ALL"),
             None => return Err(Error::Invalid(format!("invalid {what}: unknown capability: \"CAP_{bare}\""))),

@@ -2,27 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::request::{RunRequest, SeccompRequest};
+use carboy_oci::defaults::{MASKED_PATHS, READONLY_PATHS};
 use carboy_oci::runtime::Seccomp;
 use carboy_seccomp::{Arch, Conditions, DockerProfile, KernelVersion, SeccompError, default_profile};
-
-/// What Docker hides (moby, oci/defaults.go).
-const MASKED: [&str; 12] = [
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-];
-
-/// What Docker makes read-only.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 pub(super) struct Masks {
     pub(super) masked: Vec<String>,
@@ -34,7 +16,7 @@ pub(super) fn masks(request: &RunRequest) -> Masks {
         return Masks { masked: Vec::new(), read_only: Vec::new() };
     }
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-    Masks { masked: owned(&MASKED), read_only: owned(&READ_ONLY) }
+    Masks { masked: owned(&MASKED_PATHS), read_only: owned(&READONLY_PATHS) }
 }
 
 /// The filter: Docker's default profile for these capabilities, unless another was asked for or the container is privileged.

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn one_dash_will_do_for_a_long_option() {
-        let mut parser = Parser::from_args(["-bundle", "-x", "-pid-file=p", "-dt", "id", "-e", "-user", "--", "-bundle"]);
+        let mut parser =
+            Parser::from_args(["-bundle", "-x", "-pid-file=p", "-dt", "id", "-e", "-user", "--", "-bundle"]);
         let mut seen = Vec::new();
         while let Some(arg) = parser.next().unwrap() {
             let name = match arg {

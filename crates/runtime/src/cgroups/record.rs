@@ -1,5 +1,7 @@
 //! What is on record of a container's cgroup, and what is done with it afterwards.
 
+mod below;
+
 use super::View;
 use crate::error::{Error, Result};
 use carboy_cgroup::{CgroupManager, Hierarchies, Hierarchy, Location, PlanOptions, ScopeName, Unit};

@@ -2,6 +2,7 @@
 
 use crate::args::{Arg, Globals, Parser, one_id, switch, text};
 use crate::cgroups;
+use crate::config;
 use crate::container::{Container, Record, now};
 use crate::error::{Context, Error, Result};
 use crate::launch::{Launch, Launched, launch};
@@ -87,6 +88,8 @@ pub struct Bundle {
     pub text: Vec<u8>,
     /// The same, parsed.
     pub spec: Spec,
+    /// What nobody knows in it.
+    pub ignored: Vec<String>,
 }
 
 impl Bundle {
@@ -95,8 +98,8 @@ impl Bundle {
         let path = std::path::absolute(&options.bundle).context(|| format!("bundle {}", options.bundle.display()))?;
         let file = options.config.clone().unwrap_or_else(|| path.join("config.json"));
         let text = std::fs::read(&file).context(|| format!("open {}", file.display()))?;
-        let spec = serde_json::from_slice(&text).map_err(|e| Error::Other(format!("parse {}: {e}", file.display())))?;
-        Ok(Bundle { path, text, spec })
+        let (spec, ignored) = config::parse(&text, &file)?;
+        Ok(Bundle { path, text, spec, ignored })
     }
 }
 
@@ -144,8 +147,8 @@ pub fn create(
         listen_fds,
     };
     let plan = plan(spec, &request, &crate::host::facts(spec), placement, &view)?;
-    for warning in &plan.warnings {
-        globals.log.write("warning", warning);
+    for warning in bundle.ignored.iter().map(|name| config::warning(name)).chain(plan.warnings.iter().cloned()) {
+        globals.log.write("warning", &warning);
     }
     let record = record(options, bundle, cgroup)?;
     let (mut container, lock) = Container::claim(&globals.root, record)?;

@@ -34,6 +34,7 @@ struct Options {
     no_new_privs: bool,
     cap: Vec<String>,
     preserve_fds: u32,
+    cgroup: Vec<String>,
     ignore_paused: bool,
 }
 
@@ -80,6 +81,7 @@ fn parse(parser: &mut Parser) -> Result<Options> {
             Arg::Long("no-new-privs") => options.no_new_privs = switch(parser)?,
             Arg::Long("cap") | Arg::Short('c') => options.cap.push(text(parser.value()?)?),
             Arg::Long("preserve-fds") => options.preserve_fds = number(parser.value()?)?,
+            Arg::Long("cgroup") => options.cgroup.push(text(parser.value()?)?),
             Arg::Long("ignore-paused") => options.ignore_paused = switch(parser)?,
             other => return Err(other.unexpected().into()),
         }
@@ -114,8 +116,14 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
     let init = container.record.init.ok_or_else(stopped)?;
     let pidfd = init.pidfd().ok_or_else(stopped)?;
     let running = Running { init, own: container.record.namespaces };
-    let placement = Placement::existing(&container.record.cgroup, linux.resources.as_ref());
-    let linux = Linux { seccomp: linux.seccomp, personality: linux.personality, ..Linux::default() };
+    let cgroup = container.record.cgroup.below(&options.cgroup)?;
+    let placement = Placement::existing(&cgroup, linux.resources.as_ref());
+    let linux = Linux {
+        seccomp: linux.seccomp,
+        personality: linux.personality,
+        memory_policy: linux.memory_policy,
+        ..Linux::default()
+    };
     let facts = crate::host::facts(&carboy_oci::runtime::Spec { process: Some(process.clone()), ..Default::default() });
     let plan = plan_exec(&process, &linux, &facts, running, placement, options.preserve_fds)?;
     for warning in &plan.warnings {

@@ -3,7 +3,7 @@
 use super::create::reports;
 use crate::args::{Arg, Globals, Parser, switch, text};
 use crate::cgroups;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::plan::{Request, plan};
 use carboy_oci::runtime::Spec;
 use carboy_wire::plan::{Actor, PlanReport};
@@ -24,13 +24,13 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         }
     }
     let bundle = std::path::absolute(&bundle).context(|| format!("bundle {}", bundle.display()))?;
-    let spec = read(&config.unwrap_or_else(|| bundle.join("config.json")))?;
+    let (spec, ignored) = read(&config.unwrap_or_else(|| bundle.join("config.json")))?;
     let id = id.unwrap_or_else(|| "ID".into());
     let (placement, view, _) = cgroups::plan(&spec, &id, globals.cgroups)?;
     let request = Request { id, bundle, ..Request::default() };
     let plan = plan(&spec, &request, &crate::host::facts(&spec), placement, &view)?;
-    for warning in &plan.warnings {
-        globals.log.write("warning", warning);
+    for warning in ignored.iter().map(|name| crate::config::warning(name)).chain(plan.warnings.iter().cloned()) {
+        globals.log.write("warning", &warning);
     }
     let report = PlanReport { steps: reports(&plan) };
     if json {
@@ -41,14 +41,14 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     Ok(0)
 }
 
-fn read(path: &Path) -> Result<Spec> {
+fn read(path: &Path) -> Result<(Spec, Vec<String>)> {
     let mut content = Vec::new();
     if path == Path::new("-") {
         std::io::stdin().read_to_end(&mut content).context(|| "read standard input")?;
     } else {
         content = std::fs::read(path).context(|| format!("open {}", path.display()))?;
     }
-    serde_json::from_slice(&content).map_err(|e| Error::Other(format!("parse {}: {e}", path.display())))
+    crate::config::parse(&content, path)
 }
 
 fn table(report: &PlanReport) -> String {

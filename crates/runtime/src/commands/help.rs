@@ -67,7 +67,8 @@ const EXEC: &str = "  -c, --cap CAP            a further capability
       --preserve-fds N     descriptors after 2 for the program
       --process-label L    another SELinux label
 ";
-const UPDATE: &str = "  -r, --resources FILE         the limits as JSON (-: from standard input); other options are then ignored
+const UPDATE: &str =
+    "  -r, --resources FILE         the limits as JSON (-: from standard input); other options are then ignored
       --blkio-weight N         10 to 1000
       --cpu-period N           microseconds
       --cpu-quota N            microseconds in each period
@@ -98,13 +99,19 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
     ("pause", "ID", &[]),
     ("resume", "ID", &[]),
     ("update", "ID", &[UPDATE]),
-    ("events", "ID", &["      --interval D  time between two lines, such as 5s\n      --stats       one line, then end\n"]),
+    (
+        "events",
+        "ID",
+        &["      --interval D  time between two lines, such as 5s\n      --stats       one line, then end\n"],
+    ),
     ("spec", "", &["  -b, --bundle DIR  where to write it\n      --rootless    for an ordinary user\n"]),
     ("features", "", &[]),
     (
         "explain",
         "[ID]",
-        &["  -b, --bundle DIR   folder with config.json (default: .)\n      --config FILE  another file (-: standard input)\n      --json         as JSON\n"],
+        &[
+            "  -b, --bundle DIR   folder with config.json (default: .)\n      --config FILE  another file (-: standard input)\n      --json         as JSON\n",
+        ],
     ),
 ];
 

@@ -58,6 +58,10 @@ fn state(globals: &Globals, name: &str) -> Option<(State, u32)> {
 }
 
 fn encode(states: &[(State, u32)]) -> Result<String> {
+    if states.is_empty() {
+        // What Go makes of a list that was never filled.
+        return Ok("null".into());
+    }
     let states: Vec<State> = states.iter().map(|(s, uid)| State { owner: Some(owner(*uid)), ..s.clone() }).collect();
     serde_json::to_string(&states).map_err(|e| Error::Other(format!("encode: {e}")))
 }

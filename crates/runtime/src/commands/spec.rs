@@ -2,6 +2,7 @@
 
 use crate::args::{Arg, Parser, switch};
 use crate::error::{Context, Error, Result};
+use carboy_oci::defaults::{MASKED_PATHS, READONLY_PATHS};
 use carboy_oci::runtime::{
     Capabilities, DeviceRule, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Spec, VERSION,
 };
@@ -25,7 +26,11 @@ pub fn main(parser: &mut Parser) -> Result<u8> {
     if rootless {
         make_rootless(&mut spec);
     }
-    let text = serde_json::to_string_pretty(&spec).map_err(|e| Error::Other(format!("encode: {e}")))?;
+    let encoded = |e| Error::Other(format!("encode: {e}"));
+    let mut value = serde_json::to_value(&spec).map_err(encoded)?;
+    // Written although it is what is meant without it: people look for it, and some runtimes insist on it.
+    value["process"]["user"] = serde_json::json!({ "uid": 0, "gid": 0 });
+    let text = serde_json::to_string_pretty(&value).map_err(encoded)?;
     std::fs::write(&path, text + "\n").context(|| format!("write {}", path.display()))?;
     Ok(0)
 }
@@ -92,19 +97,8 @@ fn linux() -> Linux {
     Linux {
         resources: Some(Resources { devices: vec![all], ..Resources::default() }),
         namespaces: kinds.map(|kind| Namespace { kind: kind.into(), path: None }).into(),
-        masked_paths: strings(&[
-            "/proc/acpi",
-            "/proc/asound",
-            "/proc/kcore",
-            "/proc/keys",
-            "/proc/latency_stats",
-            "/proc/timer_list",
-            "/proc/timer_stats",
-            "/proc/sched_debug",
-            "/sys/firmware",
-            "/proc/scsi",
-        ]),
-        readonly_paths: strings(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
+        masked_paths: strings(&MASKED_PATHS),
+        readonly_paths: strings(&READONLY_PATHS),
         ..Linux::default()
     }
 }

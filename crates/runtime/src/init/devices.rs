@@ -84,6 +84,9 @@ fn make(parent: BorrowedFd<'_>, name: &str, node: &DeviceNode) -> Result<(), Err
             if FileType::from_raw_mode(stat.st_mode) == kind && stat.st_rdev == device {
                 return Ok(());
             }
+            if !node.usual {
+                return Err(Errno::EXIST);
+            }
             // Something that an image export left there, such as an empty file.
             tree::remove_file(parent, name)?;
             mknodat(parent, name, kind, mode, device)?;

@@ -25,9 +25,9 @@ impl Init<'_> {
         process::close_all_but(3 + preserved, &keep).context(|| "close_range")
     }
 
-    /// Enters the working directory, made if missing, which no link may lead out of the root (CVE-2024-21626).
-    pub fn enter_directory(&mut self, path: &str) -> Result<()> {
-        match self.try_enter(path)? {
+    /// Enters the working directory, perhaps made if missing, which no link may lead out of the root (CVE-2024-21626).
+    pub fn enter_directory(&mut self, path: &str, make: bool) -> Result<()> {
+        match self.try_enter(path, make)? {
             // What root may not enter its user perhaps may (a network file system): tried again with its identity.
             Err(Errno::ACCESS) => self.cwd_pending = Some(path.to_owned()),
             result => result.context(|| chdir_failed(path))?,
@@ -38,13 +38,13 @@ impl Init<'_> {
     /// Enters a directory that only its user may enter.
     pub fn enter_pending_directory(&mut self) -> Result<()> {
         let Some(path) = self.cwd_pending.take() else { return Ok(()) };
-        self.try_enter(&path)?.context(|| chdir_failed(&path))
+        self.try_enter(&path, false)?.context(|| chdir_failed(&path))
     }
 
-    fn try_enter(&self, path: &str) -> Result<Result<(), Errno>> {
+    fn try_enter(&self, path: &str, make: bool) -> Result<Result<(), Errno>> {
         let root = self.root()?;
         let fd = match tree::open(root, path, OFlags::PATH | OFlags::DIRECTORY) {
-            Err(Errno::NOENT) => tree::find_or_make(root, path, tree::Want::Directory)?,
+            Err(Errno::NOENT) if make => tree::find_or_make(root, path, tree::Want::Directory)?,
             Err(e) => return Ok(Err(e)),
             Ok(fd) => fd,
         };

@@ -13,6 +13,7 @@ mod mask;
 mod mounts;
 mod root;
 pub mod tree;
+pub use mounts::open_source;
 pub mod userns;
 
 use crate::channel::{Channel, Message};
@@ -163,6 +164,7 @@ impl Init<'_> {
             Action::Limits(limits) => self.set_limits(limits),
             Action::Scheduler(attr) => priority::sched_setattr(*attr).context(|| "sched_setattr"),
             Action::IoPriority(class, level) => priority::ioprio_set(*class, *level).context(|| "ioprio_set"),
+            Action::Affinity(_, cpus) => priority::sched_setaffinity(cpus).context(|| "sched_setaffinity"),
             Action::Personality(domain) => priority::personality(*domain).context(|| "personality"),
             Action::MemoryPolicy(mode, nodes) => priority::set_mempolicy(*mode, nodes).context(|| "set_mempolicy"),
             Action::NoNewPrivileges => process::set_no_new_privileges().context(|| "prctl PR_SET_NO_NEW_PRIVS"),
@@ -171,7 +173,7 @@ impl Init<'_> {
             Action::Selinux(label) => self.write_attribute(&["exec"], label),
             Action::Descriptors(preserved) => self.close_descriptors(*preserved),
             Action::Identity(identity) => self.take_identity(identity),
-            Action::WorkingDirectory(path) => self.enter_directory(path),
+            Action::WorkingDirectory { path, make } => self.enter_directory(path, *make),
             Action::Find(name, path) => self.find_program(name, path),
             Action::AwaitStart => self.await_start(),
             Action::Execute(program) => Err(self.execute(program)),

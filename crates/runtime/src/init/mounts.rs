@@ -3,13 +3,13 @@
 use super::tree::{self, Want};
 use super::{Init, copy_up};
 use crate::error::{Context, Error, Result};
-use crate::step::{MountSource, MountStep};
+use crate::step::{MapOf, MountSource, MountStep};
 use carboy_sys::mount::{Change, attr, mount_setattr};
-use rustix::fs::{CWD, FileType, PROC_SUPER_MAGIC};
+use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, move_mount, open_tree,
 };
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -40,16 +40,7 @@ pub fn new_file_system(
     if let Some(source) = source.filter(|source| !source.is_empty()) {
         fsconfig_set_string(&fs, c"source", source).context(|| format!("fsconfig {kind} source={source}"))?;
     }
-    for (key, value) in data {
-        match value {
-            Some(value) => fsconfig_set_string(&fs, key, value)
-                .map_err(|e| explain(&fs, e))
-                .map_err(|reason| Error::Other(format!("fsconfig {kind} {key}={value}: {reason}")))?,
-            None => fsconfig_set_flag(&fs, key)
-                .map_err(|e| explain(&fs, e))
-                .map_err(|reason| Error::Other(format!("fsconfig {kind} {key}: {reason}")))?,
-        }
-    }
+    configure(&fs, kind, data)?;
     if let Err(e) = fsconfig_create(&fs) {
         // A bare errno when the kernel says no more, so that callers can tell a refusal from a mistake.
         return match messages(&fs) {
@@ -61,11 +52,53 @@ pub fn new_file_system(
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(|| format!("fsmount {kind}"))
 }
 
+fn configure(fs: &OwnedFd, kind: &str, data: &[(String, Option<String>)]) -> Result<()> {
+    for (key, value) in data {
+        match value {
+            Some(value) => fsconfig_set_string(fs, key, value)
+                .map_err(|e| explain(fs, e))
+                .map_err(|reason| Error::Other(format!("fsconfig {kind} {key}={value}: {reason}")))?,
+            None => fsconfig_set_flag(fs, key)
+                .map_err(|e| explain(fs, e))
+                .map_err(|reason| Error::Other(format!("fsconfig {kind} {key}: {reason}")))?,
+        }
+    }
+    Ok(())
+}
+
 fn explain(fs: &OwnedFd, errno: Errno) -> String {
     match messages(fs) {
         text if text.is_empty() => errno.to_string(),
         text => format!("{errno} ({text})"),
     }
+}
+
+/// What a bind mount shows, detached, with its attributes and owners as they are to be.
+pub fn open_source(step: &MountStep) -> Result<OwnedFd> {
+    let MountSource::Bind { path, recursive, .. } = &step.source else {
+        return Err(Error::Other("no bind mount".into()));
+    };
+    let mount = detach(CWD, path, *recursive).context(|| format!("open_tree {path}"))?;
+    if let Some(map) = &step.id_map {
+        let namespace = match &map.of {
+            MapOf::Ranges(uid, gid) => super::userns::with_maps(uid, gid)?,
+            MapOf::Namespace(path) => rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .context(|| format!("open {path}"))?,
+        };
+        let change = Change { set: attr::IDMAP, ..Change::default() };
+        mount_setattr(mount.as_fd(), c"", map.recursive, change, Some(namespace.as_fd()))
+            .context(|| format!("idmap {path}"))?;
+    }
+    change(mount.as_fd(), step).context(|| format!("mount_setattr {path}"))?;
+    Ok(mount)
+}
+
+/// Changes options of a file system that is mounted.
+fn reconfigure(mount: BorrowedFd<'_>, data: &[(String, Option<String>)]) -> Result<()> {
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let fs = fspick(mount, c"", flags).context(|| "fspick")?;
+    configure(&fs, "remount", data)?;
+    fsconfig_reconfigure(&fs).map_err(|e| Error::Other(format!("reconfigure: {}", explain(&fs, e))))
 }
 
 /// What the kernel logged on a file system context, as `e tmpfs: Bad value for 'size'`.
@@ -90,16 +123,19 @@ impl Init<'_> {
                 let target =
                     tree::find(self.root()?, &step.destination).context(|| format!("openat2 {}", step.destination))?;
                 let dir = target.as_fd();
+                if !step.data.is_empty() {
+                    reconfigure(dir, &step.data)?;
+                }
                 change(dir, step).context(|| format!("mount_setattr {}", step.destination))
             }
-            MountSource::Bind { path, recursive } => self.bind(step, path, *recursive),
+            MountSource::Bind { path, recursive: _, handed } => self.bind(step, path, *handed),
             MountSource::New { kind, source } => self.mount_new(step, kind, source),
             MountSource::Cgroup(view) => self.mount_cgroup(step, view),
         }
     }
 
-    fn bind(&mut self, step: &MountStep, path: &str, recursive: bool) -> Result<()> {
-        let mount = detach(CWD, path, recursive).context(|| format!("open_tree {path}"))?;
+    fn bind(&mut self, step: &MountStep, path: &str, handed: bool) -> Result<()> {
+        let mount = if handed { self.inheritance.channel.take_descriptor()? } else { open_source(step)? };
         let stat = rustix::fs::fstat(&mount).context(|| format!("fstat {path}"))?;
         let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if step.destination == "/proc" && !is_proc(mount.as_fd()) {
@@ -108,12 +144,6 @@ impl Init<'_> {
         let want = if directory { Want::Directory } else { Want::File };
         let target = tree::find_or_make(self.root()?, &step.destination, want)?;
         refuse_proc(target.as_fd(), &step.destination)?;
-        if let Some((uid, gid, all)) = &step.id_map {
-            let map = super::userns::with_maps(uid, gid)?;
-            let change = Change { set: attr::IDMAP, ..Change::default() };
-            mount_setattr(mount.as_fd(), c"", *all, change, Some(map.as_fd())).context(|| format!("idmap {path}"))?;
-        }
-        change(mount.as_fd(), step).context(|| format!("mount_setattr {path}"))?;
         attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
         tree::release(mount);
         tree::release(target);
@@ -132,6 +162,11 @@ impl Init<'_> {
         let mount = new_file_system(kind, Some(source), &step.data, step.attributes.set & !late)?;
         if step.copy_up {
             copy_up::copy(target.as_fd(), mount.as_fd()).context(|| format!("copy {} to a tmpfs", step.destination))?;
+        }
+        if let Some(label) = &step.label {
+            let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+            rustix::fs::setxattr(path, c"security.selinux", label.as_bytes(), rustix::fs::XattrFlags::empty())
+                .context(|| format!("setxattr security.selinux of {}", step.destination))?;
         }
         if late != 0 || step.recursive != Change::default() || !step.propagation.is_empty() {
             change(mount.as_fd(), step).context(|| format!("mount_setattr {}", step.destination))?;
@@ -159,7 +194,8 @@ impl Init<'_> {
 /// the newer calls say why.
 fn mount_at_once(step: &MountStep, kind: &str, source: &str, target: BorrowedFd<'_>) -> bool {
     let flags = mount_flags(step.attributes.set);
-    let plain = !step.copy_up && step.recursive == Change::default() && step.propagation.is_empty();
+    let plain =
+        !step.copy_up && step.label.is_none() && step.recursive == Change::default() && step.propagation.is_empty();
     if !plain || step.attributes.set & attr::RDONLY != 0 {
         return false;
     }

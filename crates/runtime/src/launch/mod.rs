@@ -10,8 +10,9 @@ use crate::cgroups;
 use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::hooks;
+use crate::init::open_source;
 use crate::plan::Plan;
-use crate::step::{Action, Limit, Signal, Step};
+use crate::step::{Action, Limit, MountStep, Signal, Step};
 use carboy_oci::state::{State, Status};
 use carboy_wire::plan::{Actor, PlanReport};
 use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions, waitid};
@@ -106,6 +107,12 @@ impl Runner<'_> {
             Action::OomScore(score) => set_oom_score(self.pid(), *score),
             Action::Cgroup(placement) if placement.adopts() => placement.adopt(self.pid()),
             Action::Cgroup(placement) => placement.create().map(|entry| self.cgroup = entry),
+            Action::NetDevices(devices, joined) => {
+                let own = format!("/proc/{}/ns/net", self.pid());
+                crate::netlink::move_devices(devices, joined.as_deref().unwrap_or(&own))
+            }
+            Action::OpenSources(mounts) => mounts.iter().try_for_each(|mount| self.hand_over(mount)),
+            Action::Affinity(_, cpus) => carboy_sys::priority::sched_setaffinity(cpus).context(|| "sched_setaffinity"),
             Action::OuterLimits(limits) => set_limits(self.pid(), limits),
             Action::Hooks(moment, list) => {
                 // After the program has started its state is running.
@@ -131,6 +138,12 @@ impl Runner<'_> {
             (self.launch.record)(pid)?;
         }
         self.channel()?.tell(signal)
+    }
+
+    fn hand_over(&self, mount: &MountStep) -> Result<()> {
+        let opened = open_source(mount)
+            .map_err(|source| Error::Step { step: mount.destination.clone(), source: Box::new(source) })?;
+        self.channel()?.descriptor(opened.as_fd())
     }
 
     /// Waits until init lets this side go on.
@@ -177,7 +190,9 @@ impl Runner<'_> {
             _ => None,
         });
         let (path, metadata) = target.ok_or_else(|| Error::Other("no listener is configured".into()))?;
-        let state = State { pid: self.pid(), ..self.launch.state.clone() };
+        // With `exec` the container's own process is another one.
+        let own = Some(self.launch.state.pid).filter(|pid| *pid != 0).unwrap_or(self.pid());
+        let state = State { pid: own, ..self.launch.state.clone() };
         let message = serde_json::json!({
             "ociVersion": state.oci_version,
             "fds": ["seccompFd"],

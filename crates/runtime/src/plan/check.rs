@@ -1,6 +1,8 @@
 //! What a configuration must not say: fields that cannot be honoured, and those that contradict each other.
 
 use crate::error::{Error, Result};
+use crate::plan::Host;
+use crate::step::Moment;
 use carboy_oci::runtime::{Linux, Spec};
 
 /// Fields that are known and cannot be honoured, and those that contradict each other.
@@ -9,12 +11,11 @@ pub fn check(spec: &Spec, linux: &Linux) -> Result<()> {
     if major != "1" {
         return Err(Error::invalid("ociVersion", format!("{:?} is not 1.x", spec.oci_version)));
     }
-    if !linux.net_devices.is_empty() {
-        return Err(Error::invalid("linux.netDevices", "is not supported yet"));
-    }
     if linux.intel_rdt.is_some() {
-        return Err(Error::invalid("linux.intelRdt", "is not supported"));
+        return Err(Error::invalid("linux.intelRdt", "is not supported: this runtime makes no resctrl groups"));
     }
+    check_hooks(spec)?;
+    check_time(linux)?;
     let user = linux.namespaces.iter().find(|n| n.kind == "user");
     let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
     match user {
@@ -24,6 +25,35 @@ pub fn check(spec: &Spec, linux: &Linux) -> Result<()> {
         }
         _ => check_uts(spec, linux),
     }
+}
+
+fn check_hooks(spec: &Spec) -> Result<()> {
+    let Some(hooks) = &spec.hooks else { return Ok(()) };
+    for moment in Moment::ALL {
+        for (index, hook) in moment.of(hooks).iter().enumerate() {
+            let field = |name: &str| format!("hooks.{}[{index}].{name}", moment.name());
+            if !hook.path.starts_with('/') {
+                return Err(Error::invalid(field("path"), format!("{:?} is not absolute", hook.path)));
+            }
+            if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+                return Err(Error::invalid(field("timeout"), "must be greater than zero"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_time(linux: &Linux) -> Result<()> {
+    for (clock, offset) in &linux.time_offsets {
+        let field = format!("linux.timeOffsets.{clock}");
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::invalid(field, "is no clock with an offset: monotonic and boottime are"));
+        }
+        if offset.nanosecs >= 1_000_000_000 {
+            return Err(Error::invalid(format!("{field}.nanosecs"), "is a second or more"));
+        }
+    }
+    Ok(())
 }
 
 fn check_uts(spec: &Spec, linux: &Linux) -> Result<()> {
@@ -41,7 +71,7 @@ fn check_uts(spec: &Spec, linux: &Linux) -> Result<()> {
 }
 
 /// The path below /proc/sys of a kernel parameter that a container may set: one that belongs to a namespace of its own.
-pub fn sysctl_path(name: &str, linux: &Linux) -> Result<String> {
+pub fn sysctl_path(name: &str, linux: &Linux, host: &Host) -> Result<String> {
     const IPC: &[&str] = &[
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -74,5 +104,8 @@ pub fn sysctl_path(name: &str, linux: &Linux) -> Result<String> {
         () if dotted.starts_with("user.") => "user",
         () => return Err(Error::invalid(field(), "does not belong to any namespace")),
     };
+    if kind == "network" && host.network_is_own {
+        return Err(Error::invalid(field(), "not allowed in host network namespace"));
+    }
     if own(kind) { Ok(path) } else { Err(Error::invalid(field(), format!("needs a {kind} namespace of its own"))) }
 }

@@ -40,7 +40,17 @@ impl Planner<'_> {
         let mut nodes: Vec<DeviceNode> = Vec::with_capacity(DEFAULT.len() + linux.devices.len());
         for (path, major, minor) in DEFAULT {
             let (path, kind) = ((*path).to_owned(), 'c');
-            nodes.push(DeviceNode { path, kind, major: *major, minor: *minor, mode: 0o666, uid: 0, gid: 0, bind });
+            nodes.push(DeviceNode {
+                path,
+                kind,
+                major: *major,
+                minor: *minor,
+                mode: 0o666,
+                uid: 0,
+                gid: 0,
+                bind,
+                usual: true,
+            });
         }
         for (index, device) in linux.devices.iter().enumerate() {
             let node = node(device, index, bind)?;
@@ -81,5 +91,6 @@ fn node(device: &Device, index: usize, bind: bool) -> Result<DeviceNode> {
         uid: device.uid.unwrap_or(0),
         gid: device.gid.unwrap_or(0),
         bind,
+        usual: false,
     })
 }

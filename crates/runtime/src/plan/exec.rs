@@ -3,7 +3,7 @@
 use super::{Host, Plan, Planner, process};
 use crate::cgroups::Placement;
 use crate::error::Result;
-use crate::step::{Action, Birth, Join, Place, Signal};
+use crate::step::{Action, Birth, Join, Place, Signal, When};
 use carboy_oci::runtime::{Linux, Process};
 use carboy_state::process::ProcessRef;
 use carboy_sys::clone::flag;
@@ -46,6 +46,8 @@ pub fn plan_exec(
 ) -> Result<Plan> {
     process::check(process)?;
     let mut planner = Planner::new(host);
+    planner.make_cwd = false;
+    planner.affinity(process.exec_cpu_affinity.as_ref(), When::Initial)?;
     if placement.adopts() {
         planner.adoption = Some(placement);
     } else {
@@ -57,6 +59,7 @@ pub fn plan_exec(
     }
     planner.init("linux.namespaces", Action::Join(container.joins()));
     planner.join_cgroup();
+    planner.affinity(process.exec_cpu_affinity.as_ref(), When::Final)?;
     if container.own & flag::NEWUSER != 0 {
         planner.init("linux.uidMappings", Action::BecomeRoot);
     }

@@ -22,10 +22,12 @@ mod devices;
 mod exec;
 mod mounts;
 pub mod namespaces;
+mod net_devices;
 mod options;
 mod process;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use crate::cgroups::{Placement, View};
 use crate::error::{Error, Result};
@@ -41,6 +43,7 @@ use std::path::PathBuf;
 pub use exec::{Running, plan_exec};
 pub use mounts::clean;
 pub use options::words as mount_options;
+pub use tuning::{memory_flags, memory_modes};
 
 /// What is known of the host and of the command line.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +56,8 @@ pub struct Host {
     pub apparmor: bool,
     /// Whether the kernel has SELinux.
     pub selinux: bool,
+    /// Whether the network namespace that is to be joined is the runtime's own.
+    pub network_is_own: bool,
 }
 
 /// What the command line adds to the configuration.
@@ -90,6 +95,7 @@ pub struct Planner<'a> {
     warnings: Vec<String>,
     setgroups_denied: bool,
     readonly_dev: bool,
+    make_cwd: bool,
     late_filter: Option<Filter>,
     /// A cgroup that is made around the process, later.
     adoption: Option<Placement>,
@@ -113,6 +119,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     planner.early(request, linux, &namespaces);
     let rootfs = request.bundle.join(&root.path).to_string_lossy().into_owned();
     planner.root(linux, rootfs)?;
+    planner.net_devices(linux, namespaces.own)?;
     planner.mounts(spec, linux, &namespaces, request, view)?;
     planner.devices(spec, linux, &namespaces)?;
     let hooks = spec.hooks.as_ref();
@@ -153,6 +160,7 @@ impl<'a> Planner<'a> {
             warnings: Vec::new(),
             setgroups_denied: false,
             readonly_dev: false,
+            make_cwd: true,
             late_filter: None,
             adoption: None,
             program: Program::default(),
@@ -262,9 +270,18 @@ impl<'a> Planner<'a> {
         if linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()) && !self.host.selinux {
             return Err(Error::invalid("linux.mountLabel", "is given, but this kernel has no SELinux"));
         }
+        // In another user namespace init may neither open every path of the host nor map what belongs to the host's users.
+        let hand = namespaces.own & flag::NEWUSER != 0 && self.host.euid == 0;
+        let mut handed = Vec::new();
         let mut entered = false;
         for (index, mount) in spec.mounts.iter().enumerate() {
-            let mut step = mounts::plan_mount(mount, index, &request.bundle, linux, view)?;
+            let mut step = mounts::plan_mount(mount, index, &request.bundle, linux, view, &mut self.warnings)?;
+            if let MountSource::Bind { handed: by_runtime, .. } = &mut step.source
+                && hand
+            {
+                *by_runtime = true;
+                handed.push(step.clone());
+            }
             if step.destination == "/dev" && matches!(step.source, MountSource::New { .. }) {
                 // Nodes are to be made in it first.
                 self.readonly_dev = step.attributes.set & attr::RDONLY != 0;
@@ -278,6 +295,9 @@ impl<'a> Planner<'a> {
         }
         if !entered {
             self.enter_cgroup_namespace(namespaces);
+        }
+        if !handed.is_empty() {
+            self.runtime("mounts", Action::OpenSources(handed));
         }
         Ok(())
     }
@@ -331,7 +351,7 @@ impl<'a> Planner<'a> {
             self.init(field, action);
         }
         for (name, value) in &linux.sysctl {
-            let path = check::sysctl_path(name, linux)?;
+            let path = check::sysctl_path(name, linux, self.host)?;
             self.init(format!("linux.sysctl.{name}"), Action::Sysctl(path, value.clone()));
         }
         if self.readonly_dev {
@@ -360,6 +380,16 @@ impl<'a> Planner<'a> {
 }
 
 impl Moment {
+    /// All of them, in order.
+    pub const ALL: [Moment; 6] = [
+        Moment::Prestart,
+        Moment::CreateRuntime,
+        Moment::CreateContainer,
+        Moment::StartContainer,
+        Moment::Poststart,
+        Moment::Poststop,
+    ];
+
     /// The spec's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use super::options::Options;
 use crate::cgroups::View;
 use crate::error::{Error, Result};
-use crate::step::{MountSource, MountStep};
+use crate::step::{MapOf, MountMap, MountSource, MountStep};
 use carboy_oci::runtime::{Linux, Mount};
 use carboy_sys::mount::attr;
 use std::path::Path;
@@ -40,7 +40,14 @@ pub fn clean(path: &str) -> String {
 }
 
 /// One mount of the spec. `bundle` resolves a relative source.
-pub fn plan_mount(mount: &Mount, index: usize, bundle: &Path, linux: &Linux, view: &View) -> Result<MountStep> {
+pub fn plan_mount(
+    mount: &Mount,
+    index: usize,
+    bundle: &Path,
+    linux: &Linux,
+    view: &View,
+    warnings: &mut Vec<String>,
+) -> Result<MountStep> {
     let field = |name: &str| format!("mounts[{index}].{name}");
     if mount.destination.is_empty() {
         return Err(Error::invalid(field("destination"), "is empty"));
@@ -53,6 +60,14 @@ pub fn plan_mount(mount: &Mount, index: usize, bundle: &Path, linux: &Linux, vie
     }
     check_proc(&destination, kind, &options).map_err(|reason| Error::invalid(field("destination"), reason))?;
     let source = source_of(mount, kind, &mut options, bundle, view, &field)?;
+    if matches!(source, MountSource::Bind { .. } | MountSource::Cgroup(_)) && !options.data.is_empty() {
+        // runc passes them to the kernel, which ignores them.
+        let words: Vec<&str> = options.data.iter().map(|(key, _)| key.as_str()).collect();
+        warnings.push(format!("{}: {} means nothing here and is ignored", field("options"), words.join(", ")));
+        options.data.clear();
+    }
+    let label = linux.mount_label.as_deref().filter(|label| !label.is_empty());
+    let label = label.and_then(|label| add_label(label, kind, &source, &mut options.data));
     let id_map = id_map(mount, &options, &source, linux, &field)?;
     if options.copy_up && kind != "tmpfs" {
         return Err(Error::invalid(field("options"), "tmpcopyup needs type tmpfs"));
@@ -66,7 +81,29 @@ pub fn plan_mount(mount: &Mount, index: usize, bundle: &Path, linux: &Linux, vie
         data: options.data,
         copy_up: options.copy_up,
         id_map,
+        label,
     })
+}
+
+/// Has a new file system labelled: by an option, or where it takes none by the label that is returned.
+fn add_label(
+    label: &str,
+    kind: &str,
+    source: &MountSource,
+    data: &mut Vec<(String, Option<String>)>,
+) -> Option<String> {
+    match kind {
+        _ if !matches!(source, MountSource::New { .. }) => None,
+        // The policy labels what the kernel itself shows.
+        "proc" | "sysfs" => None,
+        "mqueue" => Some(label.to_owned()),
+        _ => {
+            if !data.iter().any(|(key, _)| key.ends_with("context")) {
+                data.push(("context".to_owned(), Some(label.to_owned())));
+            }
+            None
+        }
+    }
 }
 
 fn check_proc(destination: &str, kind: &str, options: &Options) -> std::result::Result<(), String> {
@@ -93,10 +130,8 @@ fn source_of(
     if let Some(recursive) = options.bind {
         let path = mount.source.as_deref().filter(|s| !s.is_empty());
         let path = path.ok_or_else(|| Error::invalid(field("source"), "a bind mount needs one"))?;
-        // A bind mount takes over no data; runc passes it to the kernel, which ignores it.
-        options.data.clear();
         let path = bundle.join(path).to_string_lossy().into_owned();
-        return Ok(MountSource::Bind { path, recursive });
+        return Ok(MountSource::Bind { path, recursive, handed: false });
     }
     match kind {
         "" => Err(Error::invalid(field("type"), "neither a type nor a source is given")),
@@ -111,15 +146,13 @@ fn source_of(
     }
 }
 
-type IdMap = (Vec<carboy_oci::runtime::IdMapping>, Vec<carboy_oci::runtime::IdMapping>, bool);
-
 fn id_map(
     mount: &Mount,
     options: &Options,
     source: &MountSource,
     linux: &Linux,
     field: &dyn Fn(&str) -> String,
-) -> Result<Option<IdMap>> {
+) -> Result<Option<MountMap>> {
     let given = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
     if !given && options.id_map.is_none() {
         return Ok(None);
@@ -135,10 +168,15 @@ fn id_map(
     } else {
         (linux.uid_mappings.clone(), linux.gid_mappings.clone())
     };
-    if uid.is_empty() || gid.is_empty() {
-        return Err(Error::invalid(field("options"), "idmap needs maps here or in linux.uidMappings"));
-    }
-    Ok(Some((uid, gid, options.id_map == Some(true))))
+    let joined = linux.namespaces.iter().find(|n| n.kind == "user").and_then(|n| n.path.clone());
+    let of = match joined.filter(|_| !given) {
+        Some(path) => MapOf::Namespace(path),
+        None if uid.is_empty() || gid.is_empty() => {
+            return Err(Error::invalid(field("options"), "idmap needs maps here or a user namespace"));
+        }
+        None => MapOf::Ranges(uid, gid),
+    };
+    Ok(Some(MountMap { of, recursive: options.id_map == Some(true) }))
 }
 
 #[cfg(test)]

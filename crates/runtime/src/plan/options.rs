@@ -69,6 +69,7 @@ const SUPERBLOCK: &[(&str, Option<&str>)] = &[
     ("noiversion", None),
     ("defaults", None),
     ("acl", None),
+    ("noacl", None),
 ];
 
 /// Flag and recursiveness of a propagation word, such as `rslave`.

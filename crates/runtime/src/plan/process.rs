@@ -1,10 +1,9 @@
-//! The spec's process as steps: limits, priorities, filter, identity, program. Shared by `create` and `exec`.
+//! The spec's process as steps: limits, filter, identity, program. Shared by `create` and `exec`.
 
 use super::{Planner, capabilities};
 use crate::error::{Error, Result};
 use crate::step::{Action, Filter, Identity, Limit, Program};
-use carboy_oci::runtime::{Linux, MemoryPolicy, Personality, Process, Rlimit, Scheduler, Seccomp};
-use carboy_sys::priority::SchedAttr;
+use carboy_oci::runtime::{Linux, Process, Rlimit, Seccomp};
 use carboy_wire::plan::Actor;
 use rustix::process::Resource;
 
@@ -101,7 +100,7 @@ impl Planner<'_> {
         if let Some(filter) = before {
             self.init("linux.seccomp", Action::Seccomp(filter));
         }
-        self.init("process.cwd", Action::WorkingDirectory(process.cwd.clone()));
+        self.init("process.cwd", Action::WorkingDirectory { path: process.cwd.clone(), make: self.make_cwd });
         let identity = self.identity(process);
         self.init("process.user", Action::Identity(identity));
         let path = process.env.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
@@ -124,40 +123,23 @@ impl Planner<'_> {
         self.init("process.args", Action::Execute(program));
     }
 
-    fn priorities(&mut self, process: &Process, linux: &Linux) -> Result<()> {
-        if let Some(value) = &process.scheduler {
-            self.init("process.scheduler", Action::Scheduler(scheduler(value)?));
-        }
-        if let Some(value) = &process.io_priority {
-            let class =
-                ["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"].iter().position(|c| *c == value.class);
-            let class =
-                class.ok_or_else(|| Error::invalid("process.ioPriority.class", format!("{:?}", value.class)))?;
-            let level = u32::try_from(value.priority).ok().filter(|level| *level <= 7);
-            let level = level.ok_or_else(|| Error::invalid("process.ioPriority.priority", "must be 0 to 7"))?;
-            self.init("process.ioPriority", Action::IoPriority(class as u32 + 1, level));
-        }
-        if let Some(value) = &linux.personality {
-            self.init("linux.personality", Action::Personality(personality(value)?));
-        }
-        if let Some(value) = &linux.memory_policy {
-            let (mode, nodes) = memory_policy(value)?;
-            self.init("linux.memoryPolicy", Action::MemoryPolicy(mode, nodes));
-        }
-        Ok(())
-    }
-
     fn labels(&mut self, process: &Process) -> Result<()> {
         let set = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
         if let Some(label) = set(&process.selinux_label) {
             if !self.host.selinux {
-                return Err(Error::invalid("process.selinuxLabel", "is given, but this kernel has no SELinux"));
+                return Err(Error::invalid(
+                    "process.selinuxLabel",
+                    "selinux label is specified in config, but selinux is disabled or not supported",
+                ));
             }
             self.init("process.selinuxLabel", Action::Selinux(label));
         }
         if let Some(profile) = set(&process.apparmor_profile) {
             if !self.host.apparmor {
-                return Err(Error::invalid("process.apparmorProfile", "is given, but this kernel has no AppArmor"));
+                return Err(Error::invalid(
+                    "process.apparmorProfile",
+                    "apparmor: config provided but apparmor not supported",
+                ));
             }
             self.init("process.apparmorProfile", Action::AppArmor(profile));
         }
@@ -165,11 +147,16 @@ impl Planner<'_> {
     }
 
     fn identity(&mut self, process: &Process) -> Identity {
-        let capabilities = process.capabilities.as_ref().map(|sets| {
-            let (masks, unknown) = capabilities::masks(sets);
-            self.warnings.extend(unknown.into_iter().map(|name| format!("ignoring unknown capability {name}")));
-            masks
-        });
+        let capabilities =
+            process.capabilities.as_ref().map(|sets| {
+                let (masks, unknown) = capabilities::masks(sets);
+                self.warnings.extend(unknown.into_iter().map(|name| format!("ignoring unknown capability {name}")));
+                let lost = masks.ambient & !(masks.permitted & masks.inheritable);
+                self.warnings.extend(capabilities::names(lost).map(|name| {
+                    format!("ignoring ambient capability {name}: it is not both permitted and inheritable")
+                }));
+                masks
+            });
         let user = &process.user;
         // Where setgroups(2) is denied nothing can be set, and an empty list needs nothing.
         let groups = (!self.setgroups_denied || !user.additional_gids.is_empty()).then(|| user.additional_gids.clone());
@@ -182,90 +169,6 @@ impl Planner<'_> {
     }
 }
 
-fn scheduler(value: &Scheduler) -> Result<SchedAttr> {
-    const POLICIES: &[(&str, u32)] = &[
-        ("SCHED_OTHER", 0),
-        ("SCHED_FIFO", 1),
-        ("SCHED_RR", 2),
-        ("SCHED_BATCH", 3),
-        ("SCHED_ISO", 4),
-        ("SCHED_IDLE", 5),
-        ("SCHED_DEADLINE", 6),
-    ];
-    const FLAGS: &[(&str, u64)] = &[
-        ("SCHED_FLAG_RESET_ON_FORK", 1),
-        ("SCHED_FLAG_RECLAIM", 2),
-        ("SCHED_FLAG_DL_OVERRUN", 4),
-        ("SCHED_FLAG_KEEP_POLICY", 8),
-        ("SCHED_FLAG_KEEP_PARAMS", 16),
-        ("SCHED_FLAG_UTIL_CLAMP_MIN", 32),
-        ("SCHED_FLAG_UTIL_CLAMP_MAX", 64),
-    ];
-    let policy = POLICIES.iter().find(|(name, _)| *name == value.policy);
-    let (_, policy) =
-        policy.ok_or_else(|| Error::invalid("process.scheduler.policy", format!("{:?} is none", value.policy)))?;
-    let mut flags = 0;
-    for flag in &value.flags {
-        let known = FLAGS.iter().find(|(name, _)| name == flag);
-        flags |= known.ok_or_else(|| Error::invalid("process.scheduler.flags", format!("{flag:?} is none")))?.1;
-    }
-    let priority =
-        u32::try_from(value.priority).map_err(|_| Error::invalid("process.scheduler.priority", "is negative"))?;
-    let SchedAttr { size, .. } = SchedAttr::default();
-    let (runtime, deadline, period) = (value.runtime, value.deadline, value.period);
-    Ok(SchedAttr { size, policy: *policy, flags, nice: value.nice, priority, runtime, deadline, period })
-}
-
-fn personality(value: &Personality) -> Result<u64> {
-    if !value.flags.is_empty() {
-        return Err(Error::invalid("linux.personality.flags", "no flags are defined"));
-    }
-    match value.domain.as_str() {
-        "LINUX" => Ok(0),
-        "LINUX32" => Ok(8),
-        other => Err(Error::invalid("linux.personality.domain", format!("{other:?} is none"))),
-    }
-}
-
-fn memory_policy(value: &MemoryPolicy) -> Result<(i32, Vec<u64>)> {
-    const MODES: &[&str] = &[
-        "MPOL_DEFAULT",
-        "MPOL_PREFERRED",
-        "MPOL_BIND",
-        "MPOL_INTERLEAVE",
-        "MPOL_LOCAL",
-        "MPOL_PREFERRED_MANY",
-        "MPOL_WEIGHTED_INTERLEAVE",
-    ];
-    const FLAGS: &[(&str, i32)] =
-        &[("MPOL_F_STATIC_NODES", 1 << 15), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_NUMA_BALANCING", 1 << 13)];
-    let mode = MODES.iter().position(|mode| *mode == value.mode);
-    let mut mode =
-        mode.ok_or_else(|| Error::invalid("linux.memoryPolicy.mode", format!("{:?} is none", value.mode)))? as i32;
-    for flag in &value.flags {
-        let known = FLAGS.iter().find(|(name, _)| name == flag);
-        mode |= known.ok_or_else(|| Error::invalid("linux.memoryPolicy.flags", format!("{flag:?} is none")))?.1;
-    }
-    let nodes = parse_list(&value.nodes)
-        .ok_or_else(|| Error::invalid("linux.memoryPolicy.nodes", format!("{:?} is no list", value.nodes)))?;
-    Ok((mode, nodes))
-}
-
-/// A list such as `0-3,7` as a bit mask; numbers up to 1023.
-fn parse_list(text: &str) -> Option<Vec<u64>> {
-    let mut mask = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last || last > 1023 {
-            return None;
-        }
-        mask.resize(mask.len().max(last / 64 + 1), 0u64);
-        (first..=last).for_each(|bit| mask[bit / 64] |= 1 << (bit % 64));
-    }
-    Some(mask)
-}
-
 /// The profile compiled; `None` if it would permit everything.
 fn seccomp_filter(profile: &Seccomp) -> Result<Option<Filter>> {
     crate::filter::compile(profile)
@@ -274,14 +177,6 @@ fn seccomp_filter(profile: &Seccomp) -> Result<Option<Filter>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_become_masks() {
-        assert_eq!(parse_list("0-3,65"), Some(vec![0b1111, 0b10]));
-        assert_eq!(parse_list(""), Some(vec![]));
-        assert_eq!(parse_list("3-1"), None);
-        assert_eq!(parse_list("x"), None);
-    }
 
     #[test]
     fn limits_are_checked() {
