@@ -38,6 +38,8 @@ fn options_change_the_process() {
         "--cwd",
         "/tmp",
         "-e",
+        "A=a",
+        "-e",
         "A=b",
         "-u",
         "12:34",

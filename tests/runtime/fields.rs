@@ -211,7 +211,10 @@ fn users_of_a_container_see_bound_files_that_only_root_reaches() {
     assert!(said.err.contains("Read-only file system"), "{}", said.err);
     assert_eq!(said.out, "text\ntext\n0:0\n65534:65534\n", "{}", said.err);
     let explained = bundle.call(&["explain"]).good();
-    assert!(explained.contains("open bind mounts") && explained.contains("IDMAP, users 0 500000 1000"), "{explained}");
+    assert!(
+        explained.contains("open the source of /data") && explained.contains("IDMAP, users 0 500000 1000"),
+        "{explained}"
+    );
 }
 
 #[test]

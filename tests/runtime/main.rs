@@ -8,6 +8,7 @@ mod attacks;
 mod cgroups;
 mod command_line;
 mod common;
+mod conformance;
 mod errors;
 mod exec;
 mod fields;

@@ -86,10 +86,14 @@ fn cgroup_manager(word: &str) -> Result<Driver> {
     }
 }
 
-/// Whether the runtime is rootless is found out where it matters; the option only must be one that runc takes.
+/// With `auto` it is found out where it matters.
 fn rootless(word: &str) -> Result<()> {
     match word {
-        "auto" | "true" | "false" => Ok(()),
+        "auto" => Ok(()),
+        "true" | "false" => {
+            crate::cgroups::set_rootless(word == "true");
+            Ok(())
+        }
         other => Err(Error::Usage(format!("--rootless={other}: auto, true or false"))),
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use carboy_cgroup::{CgroupError, CgroupPath, Hierarchies, PlanOptions, ScopeName, Step, Unit};
 use carboy_oci::runtime::Spec;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// Who makes cgroups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,8 +35,21 @@ pub struct View {
     pub namespace: bool,
 }
 
-/// Whether this process is no administrator of the host.
+/// What `--rootless` says, unless it is `auto`.
+static ROOTLESS: OnceLock<bool> = OnceLock::new();
+
+/// Decides what [`rootless`] answers.
+pub fn set_rootless(value: bool) {
+    let _ = ROOTLESS.set(value);
+}
+
+/// Whether what is refused for want of privilege may be done without, where runc does without it.
 pub fn rootless() -> bool {
+    ROOTLESS.get().copied().unwrap_or_else(is_no_administrator)
+}
+
+/// Whether this process is no administrator of the host.
+fn is_no_administrator() -> bool {
     // In a user namespace of others' making root is none. Asked only when something has been refused.
     !rustix::process::geteuid().is_root()
         || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.contains("4294967295"))
@@ -63,7 +77,7 @@ pub fn plan(spec: &Spec, id: &str, driver: Driver) -> Result<(Placement, View, R
             Record::new(&hierarchies, &*carboy_cgroup::open(&hierarchies, &path)?)
         }
         Driver::Systemd => {
-            let user = rootless();
+            let user = is_no_administrator();
             let unit = Unit { name: ScopeName::parse(path, id, user)?, user };
             steps.extend(carboy_cgroup::plan_annotations(&spec.annotations)?);
             Record::of_scope(carboy_cgroup::locate(&hierarchies, &unit)?, unit)

@@ -48,8 +48,15 @@ pub enum Message {
     Descriptor(OwnedFd),
 }
 
-const SIGNALS: [Signal; 6] =
-    [Signal::MapsWritten, Signal::Placed, Signal::RootfsReady, Signal::HooksDone, Signal::Created, Signal::Proceed];
+const SIGNALS: [Signal; 7] = [
+    Signal::MapsWritten,
+    Signal::Placed,
+    Signal::RootfsReady,
+    Signal::HooksDone,
+    Signal::Created,
+    Signal::Proceed,
+    Signal::WantSource,
+];
 
 /// Longest message: 400 steps' times, or an error of that length.
 const LONGEST: usize = 4096;

@@ -43,6 +43,14 @@ impl Log {
         }
     }
 
+    /// What is about to be done, if that is of interest.
+    pub fn steps(&self, steps: &[crate::step::Step]) {
+        if self.debug {
+            let lines = steps.iter().map(|step| format!("plan: {:?}: {}", step.actor, step.name()));
+            lines.for_each(|line| self.write("debug", &line));
+        }
+    }
+
     /// An error: to the log, and always to standard error.
     pub fn error(&self, message: &str) {
         if self.path.is_some() {

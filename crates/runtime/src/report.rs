@@ -32,7 +32,7 @@ impl Step {
             Action::Cgroup(_) => "make cgroup".into(),
             Action::OuterLimits(_) => "limits from outside".into(),
             Action::NetDevices(..) => "network devices".into(),
-            Action::OpenSources(_) => "open bind mounts".into(),
+            Action::OpenSource(mount) => format!("open the source of {}", mount.destination),
             Action::Affinity(When::Initial, _) => "CPUs at first".into(),
             Action::Affinity(When::Final, _) => "CPUs".into(),
             Action::Hooks(moment, _) => format!("{} hooks", moment.name()),
@@ -96,8 +96,12 @@ impl Action {
                 devices.iter().map(|device| device_move(device, joined.as_deref())).collect(),
                 "the host lends its devices",
             ),
-            Action::OpenSources(mounts) => (
-                mounts.iter().flat_map(source_calls).chain(["sendmsg".to_owned()]).collect(),
+            Action::OpenSource(mount) => (
+                ["setns(pidfd of init, CLONE_NEWNS)".to_owned()]
+                    .into_iter()
+                    .chain(source_calls(mount))
+                    .chain(["sendmsg".to_owned()])
+                    .collect(),
                 "in its user namespace init may not open every path of the host",
             ),
             Action::Affinity(when, cpus) => (
@@ -244,6 +248,7 @@ fn signal_name(signal: Signal) -> &'static str {
     match signal {
         Signal::MapsWritten => "init: IDs are mapped",
         Signal::Placed => "init: cgroup entered",
+        Signal::WantSource => "runtime: open the next source",
         Signal::RootfsReady => "runtime: mounts are made",
         Signal::HooksDone => "init: hooks have run",
         Signal::Created => "runtime: ready",
@@ -255,6 +260,7 @@ fn signal_reason(signal: Signal) -> &'static str {
     match signal {
         Signal::MapsWritten => "without maps init is nobody",
         Signal::Placed => "what follows belongs to the cgroup",
+        Signal::WantSource => "earlier mounts may lie over it",
         Signal::RootfsReady => "the hooks may look at them",
         Signal::HooksDone => "init waits for them",
         Signal::Created => "the record can be written",

@@ -37,8 +37,8 @@ pub enum Action {
     OuterLimits(Vec<Limit>),
     /// Move network devices into the container: name here, name there; the namespace's file if it is joined.
     NetDevices(Vec<(String, String)>, Option<String>),
-    /// Open what bind mounts show, and hand it to init, whose user namespace may not.
-    OpenSources(Vec<MountStep>),
+    /// Open what a bind mount shows, and hand it to init, whose user namespace may not.
+    OpenSource(MountStep),
     /// Bind the process to CPUs, as a bit mask.
     Affinity(When, Vec<u64>),
     /// Run hooks.
@@ -224,6 +224,8 @@ pub enum Signal {
     MapsWritten,
     /// Runtime: init has been moved into its cgroup.
     Placed,
+    /// Init: what the next bind mount shows is to be opened.
+    WantSource,
     /// Init: the mounts are made.
     RootfsReady,
     /// Runtime: the hooks have run.
@@ -294,7 +296,7 @@ pub enum MountSource {
         path: String,
         /// With the mounts below it.
         recursive: bool,
-        /// Whether the runtime opens it and hands it over ([`Action::OpenSources`]).
+        /// Whether the runtime opens it and hands it over ([`Action::OpenSource`]).
         handed: bool,
     },
     /// The cgroup file systems.

@@ -150,6 +150,7 @@ pub fn create(
     for warning in bundle.ignored.iter().map(|name| config::warning(name)).chain(plan.warnings.iter().cloned()) {
         globals.log.write("warning", &warning);
     }
+    globals.log.steps(&plan.steps);
     let record = record(options, bundle, cgroup)?;
     let (mut container, lock) = Container::claim(&globals.root, record)?;
     match fill(&mut container, &lock, options, bundle, &plan, await_start) {

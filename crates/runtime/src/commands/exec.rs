@@ -129,6 +129,7 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
     for warning in &plan.warnings {
         globals.log.write("warning", warning);
     }
+    globals.log.steps(&plan.steps);
     if !options.detach {
         block_signals()?;
     }

@@ -115,7 +115,7 @@ impl Init<'_> {
         };
         let args = strings(&program.args, None)?;
         let has_home = program.env.iter().any(|entry| entry.starts_with("HOME="));
-        let env = strings(&program.env, (!has_home).then(|| format!("HOME={}", self.home_directory())))?;
+        let env = strings(&last_of_each(&program.env), (!has_home).then(|| format!("HOME={}", self.home_directory())))?;
         let path = self.program.take().ok_or(Errno::NOENT)?;
         if let Some(limit) = self.late_limit.take() {
             rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?;
@@ -154,7 +154,27 @@ fn chdir_failed(path: &str) -> String {
     format!("chdir to cwd ({path:?}) set in config.json failed")
 }
 
+/// Of entries with the same name only the last counts, as in runc; a program would see the first.
+fn last_of_each(env: &[String]) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let last = env.iter().rev().filter(|entry| seen.insert(entry.split('=').next()));
+    let mut kept: Vec<String> = last.cloned().collect();
+    kept.reverse();
+    kept
+}
+
 fn is_file(path: &str) -> bool {
     let stat = rustix::fs::statat(CWD, path, AtFlags::empty());
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_of_each;
+
+    #[test]
+    fn the_last_of_a_variable_counts() {
+        let strings = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(last_of_each(&strings(&["A=1", "B=2", "A=3", "C", "B="])), strings(&["A=3", "C", "B="]));
+    }
 }

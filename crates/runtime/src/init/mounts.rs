@@ -3,7 +3,7 @@
 use super::tree::{self, Want};
 use super::{Init, copy_up};
 use crate::error::{Context, Error, Result};
-use crate::step::{MapOf, MountSource, MountStep};
+use crate::step::{MapOf, MountSource, MountStep, Signal};
 use carboy_sys::mount::{Change, attr, mount_setattr};
 use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
@@ -135,7 +135,12 @@ impl Init<'_> {
     }
 
     fn bind(&mut self, step: &MountStep, path: &str, handed: bool) -> Result<()> {
-        let mount = if handed { self.inheritance.channel.take_descriptor()? } else { open_source(step)? };
+        let mount = if handed {
+            self.inheritance.channel.tell(Signal::WantSource)?;
+            self.inheritance.channel.take_descriptor()?
+        } else {
+            open_source(step)?
+        };
         let stat = rustix::fs::fstat(&mount).context(|| format!("fstat {path}"))?;
         let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if step.destination == "/proc" && !is_proc(mount.as_fd()) {

@@ -14,7 +14,10 @@ use crate::init::open_source;
 use crate::plan::Plan;
 use crate::step::{Action, Limit, MountStep, Signal, Step};
 use carboy_oci::state::{State, Status};
+use carboy_sys::clone::flag;
+use carboy_sys::namespace::setns;
 use carboy_wire::plan::{Actor, PlanReport};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Rlimit, WaitId, WaitIdOptions, waitid};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -111,7 +114,7 @@ impl Runner<'_> {
                 let own = format!("/proc/{}/ns/net", self.pid());
                 crate::netlink::move_devices(devices, joined.as_deref().unwrap_or(&own))
             }
-            Action::OpenSources(mounts) => mounts.iter().try_for_each(|mount| self.hand_over(mount)),
+            Action::OpenSource(mount) => return self.hand_over(step, mount),
             Action::Affinity(_, cpus) => carboy_sys::priority::sched_setaffinity(cpus).context(|| "sched_setaffinity"),
             Action::OuterLimits(limits) => set_limits(self.pid(), limits),
             Action::Hooks(moment, list) => {
@@ -140,9 +143,11 @@ impl Runner<'_> {
         self.channel()?.tell(signal)
     }
 
-    fn hand_over(&self, mount: &MountStep) -> Result<()> {
-        let opened = open_source(mount)
-            .map_err(|source| Error::Step { step: mount.destination.clone(), source: Box::new(source) })?;
+    fn hand_over(&mut self, step: &Step, mount: &MountStep) -> Result<()> {
+        self.hear(Signal::WantSource)?;
+        let (_, pidfd) = self.child.as_ref().ok_or_else(|| Error::Other("the plan has no process".into()))?;
+        let opened = in_mount_namespace(pidfd, || open_source(mount))
+            .map_err(|e| Error::Step { step: step.name(), source: Box::new(e) })?;
         self.channel()?.descriptor(opened.as_fd())
     }
 
@@ -236,6 +241,21 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+/// Does something with this process's rights in the mount namespace of another, where what the host made read-only is locked for the users
+/// of the container.
+fn in_mount_namespace<T>(pidfd: &OwnedFd, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let open = |path: &'static std::ffi::CStr| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.to_string_lossy()))
+    };
+    let (home, folder) = (open(c"/proc/self/ns/mnt")?, open(c".")?);
+    setns(pidfd.as_fd(), flag::NEWNS).context(|| "setns to the container's mounts")?;
+    let result = work();
+    setns(home.as_fd(), flag::NEWNS).context(|| "setns back")?;
+    rustix::process::fchdir(&folder).context(|| "fchdir back")?;
+    result
 }
 
 fn set_oom_score(pid: i32, score: i32) -> Result<()> {

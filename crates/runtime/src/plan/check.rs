@@ -14,6 +14,9 @@ pub fn check(spec: &Spec, linux: &Linux) -> Result<()> {
     if linux.intel_rdt.is_some() {
         return Err(Error::invalid("linux.intelRdt", "is not supported: this runtime makes no resctrl groups"));
     }
+    if spec.annotations.contains_key("") {
+        return Err(Error::invalid("annotations", "holds an empty key"));
+    }
     check_hooks(spec)?;
     check_time(linux)?;
     let user = linux.namespaces.iter().find(|n| n.kind == "user");

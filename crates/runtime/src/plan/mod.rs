@@ -272,7 +272,6 @@ impl<'a> Planner<'a> {
         }
         // In another user namespace init may neither open every path of the host nor map what belongs to the host's users.
         let hand = namespaces.own & flag::NEWUSER != 0 && self.host.euid == 0;
-        let mut handed = Vec::new();
         let mut entered = false;
         for (index, mount) in spec.mounts.iter().enumerate() {
             let mut step = mounts::plan_mount(mount, index, &request.bundle, linux, view, &mut self.warnings)?;
@@ -280,7 +279,7 @@ impl<'a> Planner<'a> {
                 && hand
             {
                 *by_runtime = true;
-                handed.push(step.clone());
+                self.runtime(format!("mounts[{index}]"), Action::OpenSource(step.clone()));
             }
             if step.destination == "/dev" && matches!(step.source, MountSource::New { .. }) {
                 // Nodes are to be made in it first.
@@ -295,9 +294,6 @@ impl<'a> Planner<'a> {
         }
         if !entered {
             self.enter_cgroup_namespace(namespaces);
-        }
-        if !handed.is_empty() {
-            self.runtime("mounts", Action::OpenSources(handed));
         }
         Ok(())
     }

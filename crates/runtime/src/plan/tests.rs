@@ -127,3 +127,49 @@ fn sysctls_need_their_namespace() {
         assert!(sysctl(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_size_without_a_terminal_is_ignored() {
+    let with = |terminal: bool| {
+        let spec = spec(|value| {
+            value["process"]["consoleSize"] = json!({ "height": 7, "width": 9 });
+            value["process"]["terminal"] = json!(terminal);
+        });
+        let plan = planned(&spec, &Host::default()).unwrap();
+        plan.steps.into_iter().find_map(|step| match step.action {
+            Action::Console(size) => Some(size),
+            _ => None,
+        })
+    };
+    assert_eq!((with(true), with(false)), (Some(Some((7, 9))), None));
+}
+
+#[test]
+fn a_label_reaches_the_mounts() {
+    let spec = spec(|value| {
+        value["linux"]["mountLabel"] = json!("u:r:t:s0:c1,c2");
+        value["mounts"].as_array_mut().unwrap().extend([
+            json!({ "destination": "/q", "type": "mqueue", "source": "mqueue" }),
+            json!({ "destination": "/own", "type": "tmpfs", "options": ["rootcontext=x"] }),
+        ]);
+    });
+    assert!(planned(&spec, &Host::default()).unwrap_err().to_string().contains("linux.mountLabel"));
+    let plan = planned(&spec, &Host { selinux: true, ..Host::default() }).unwrap();
+    let of = |path: &str| {
+        let mounts = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Mount(mount) if mount.destination == path => Some(mount),
+            _ => None,
+        });
+        let mount = mounts.into_iter().next().unwrap();
+        (mount.data.iter().any(|(key, _)| key == "context"), mount.label.is_some())
+    };
+    for (path, labelled) in [
+        ("/dev", (true, false)),
+        ("/q", (false, true)),
+        ("/own", (false, false)),
+        ("/proc", (false, false)),
+        ("/data", (false, false)),
+    ] {
+        assert_eq!(of(path), labelled, "{path}");
+    }
+}
