@@ -237,6 +237,12 @@ fn the_configuration_to_start_from_is_runc_s() {
             let masked = linux.remove("maskedPaths").unwrap();
             linux["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "cgroup");
             value["mounts"].as_array_mut().unwrap().retain(|m| m["destination"] != "/sys/fs/cgroup");
+            // The host's mounts below /sys are read-only here, too.
+            for mount in value["mounts"].as_array_mut().unwrap() {
+                if let Some(options) = mount["options"].as_array_mut() {
+                    options.retain(|option| option != "rro");
+                }
+            }
             value["process"]["capabilities"].as_object_mut().unwrap().remove("ambient");
             for name in ["hostname", "ociVersion"] {
                 value.as_object_mut().unwrap().remove(name);
