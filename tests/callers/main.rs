@@ -11,4 +11,5 @@
 mod common;
 mod place;
 
+mod dockerd;
 mod podman;

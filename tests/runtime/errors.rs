@@ -45,13 +45,13 @@ fn what_start_finds_out_it_says() {
 fn a_failing_step_says_its_name_path_and_errno() {
     let mut bundle = Bundle::new();
     bundle.add_mount(json!({ "destination": "/x", "type": "bind", "source": "/no/such/path", "options": ["rbind"] }));
-    bundle.run().fails_with(1, "mount /x in init: open_tree /no/such/path: No such file or directory");
+    bundle.run().fails_with(1, "mount /x in init: open_tree /no/such/path: no such file or directory");
     bundle.config["mounts"].as_array_mut().unwrap().pop();
     bundle.add_mount(json!({ "destination": "/x", "type": "tmpfs", "source": "t", "options": ["size=banana"] }));
-    bundle.run().fails_with(1, "mount /x in init: fsconfig tmpfs size=banana: Invalid argument");
+    bundle.run().fails_with(1, "mount /x in init: fsconfig tmpfs size=banana: invalid argument");
     bundle.config["mounts"].as_array_mut().unwrap().pop();
     bundle.set("root/path", json!("nowhere"));
-    bundle.run().fails_with(1, "nowhere: No such file or directory");
+    bundle.run().fails_with(1, "nowhere: no such file or directory");
 }
 
 #[test]

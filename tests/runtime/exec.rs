@@ -99,3 +99,12 @@ fn exec_lives_under_the_filter_too() {
     bundle.wait_for("stopped");
     bundle.call(&["exec", &bundle.name, "true"]).fails_with(255, "cannot exec in a stopped container");
 }
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn a_missing_working_directory_is_not_made() {
+    let bundle = running();
+    let said = bundle.call(&["exec", "--cwd", "/not/there", &bundle.name, "true"]);
+    said.fails_with(255, "chdir to cwd (\"/not/there\") set in config.json failed");
+    assert!(!bundle.rootfs().join("not").exists());
+}

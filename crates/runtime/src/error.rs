@@ -73,6 +73,29 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A message with the kernel's answers in the words of C's and Go's programs, by which callers choose exit statuses: `no such file or
+/// directory` where Rust writes `No such file or directory (os error 2)`.
+pub fn in_callers_words(message: &str) -> String {
+    const MARK: &str = " (os error ";
+    let (mut out, mut rest) = (String::with_capacity(message.len()), message);
+    while let Some(at) = rest.find(MARK) {
+        let after = &rest[at + MARK.len()..];
+        let number = after.split_once(')').and_then(|(number, _)| number.parse().ok());
+        let answer = number.map(|number| std::io::Error::from_raw_os_error(number).to_string());
+        let end = at + MARK.len() + after.find(')').map_or(0, |at| at + 1);
+        match answer.filter(|answer| rest[..end].ends_with(answer.as_str())) {
+            Some(answer) => {
+                let words = answer[..answer.len() - (end - at)].to_owned();
+                out.push_str(&rest[..end - answer.len()]);
+                out.extend(words.chars().take(1).flat_map(char::to_lowercase).chain(words.chars().skip(1)));
+            }
+            None => out.push_str(&rest[..end]),
+        }
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -101,5 +124,24 @@ impl<T> Context<T> for std::io::Result<T> {
             Some(source) => Error::Kernel { what: what().into(), source },
             None => Error::Other(format!("{}: {e}", what().into())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_callers_words;
+
+    #[test]
+    fn answers_of_the_kernel_are_in_lower_case() {
+        let error = |number| std::io::Error::from_raw_os_error(number);
+        for (message, words) in [
+            (format!("open /x: {}", error(2)), "open /x: no such file or directory"),
+            (format!("{}: and {}.", error(1), error(13)), "operation not permitted: and permission denied."),
+            ("Plain".into(), "Plain"),
+            ("Other words (os error 2)".into(), "Other words (os error 2)"),
+            ("cut (os error ".into(), "cut (os error "),
+        ] {
+            assert_eq!(in_callers_words(&message), words);
+        }
     }
 }

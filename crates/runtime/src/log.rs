@@ -53,6 +53,7 @@ impl Log {
 
     /// An error: to the log, and always to standard error.
     pub fn error(&self, message: &str) {
+        let message = &crate::error::in_callers_words(message);
         if self.path.is_some() {
             self.write("error", message);
         }
