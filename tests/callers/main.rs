@@ -11,5 +11,7 @@
 mod common;
 mod place;
 
+mod buildah;
+mod containerd;
 mod dockerd;
 mod podman;
