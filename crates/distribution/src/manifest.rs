@@ -59,6 +59,23 @@ pub struct Manifest {
     pub bytes: Vec<u8>,
 }
 
+impl Manifest {
+    /// A manifest that comes from elsewhere than a registry: its kind by its own word, or else by the one it was announced with.
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::Schema1`], [`Error::MediaType`], or [`Error::Protocol`] if it is not what it says.
+    pub fn from_bytes(bytes: Vec<u8>, announced: &str, what: &str) -> Result<Self> {
+        let media_type = media_type_of(&bytes, announced, what)?;
+        let digest = Digest::sha256(&Sha256::digest(&bytes).into());
+        Ok(Manifest { media_type, digest, bytes })
+    }
+
+    /// Whether it names other manifests.
+    pub fn is_index(&self) -> bool {
+        matches!(self.media_type.as_str(), media_type::OCI_INDEX | media_type::DOCKER_LIST)
+    }
+}
+
 /// What a HEAD request says of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestHead {

@@ -29,7 +29,7 @@ mod tag;
 mod tar;
 mod tree;
 
-pub use archive::{LoadProgress, LoadSource, Loaded};
+pub use archive::{LoadProgress, LoadSource, Loaded, Members, docker_archive_images};
 pub use error::{ImageError, LayerError};
 pub use image::Image;
 pub use images::Images;
@@ -38,3 +38,4 @@ pub use layer::{LayerIngest, Progress};
 pub use prepare::LAYERS_FILE;
 pub use remove::{ImageUser, Removed};
 pub use snapshot::{SnapshotterChoice, SnapshotterKind};
+pub use tar::{Kind as TarKind, TarHeader, TarWriter, Xattr};

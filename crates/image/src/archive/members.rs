@@ -5,13 +5,12 @@ use crate::layer::Format;
 use crate::tar::{Kind, Reader, components, join};
 use crate::{ImageError, LayerError};
 use carboy_state::file::FileError;
-use carboy_store::{Hasher, Ingest, Store};
+use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Documents are read into memory; larger ones are not documents.
 const DOCUMENT_LIMIT: u64 = 32 << 20;
@@ -21,14 +20,14 @@ const MEMBER_LIMIT: usize = 1 << 17;
 const LINK_LIMIT: usize = 8;
 
 /// The members of an archive or a directory.
-pub(super) struct Members {
+pub struct Members {
     /// For messages.
     name: String,
     place: Place,
 }
 
 enum Place {
-    Tar { file: File, members: HashMap<String, Member>, _spool: Option<Ingest> },
+    Tar { file: File, members: HashMap<String, Member> },
     Directory(PathBuf),
 }
 
@@ -39,12 +38,14 @@ enum Member {
     Link(String),
 }
 
-static SERIAL: AtomicU32 = AtomicU32::new(0);
-
 impl Members {
-    /// Opens an archive and finds its members.
-    pub(super) fn open(store: &Store, source: LoadSource<'_>) -> Result<Self, ImageError> {
-        let (name, file, spool) = match source {
+    /// Opens an archive, or a directory, and finds its members. What cannot be read in any order is first copied to a file without a
+    /// name in the folder `spool`, which the kernel removes with the last descriptor.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no tar, or the copy cannot be made.
+    pub fn open(source: LoadSource<'_>, spool: &Path) -> Result<Self, ImageError> {
+        let (name, file) = match source {
             LoadSource::Path(path) => {
                 let name = path.display().to_string();
                 let mut file = File::open(path).map_err(FileError::at("open", path))?;
@@ -53,29 +54,32 @@ impl Members {
                     return Ok(Members { name, place: Place::Directory(path.to_owned()) });
                 }
                 if meta.is_file() && format_of(&mut file, path)? == Format::Plain {
-                    (name, file, None)
+                    (name, file)
                 } else {
-                    let (file, spool) = spool(store, &mut file, &name)?;
-                    (name, file, Some(spool))
+                    let copy = unpacked(spool, &mut file, &name)?;
+                    (name, copy)
                 }
             }
             LoadSource::Stream(stream) => {
                 let name = "from a stream".to_owned();
-                let (file, spool) = spool(store, stream, &name)?;
-                (name, file, Some(spool))
+                let copy = unpacked(spool, stream, &name)?;
+                (name, copy)
             }
         };
         let members = scan(&file).map_err(|e| ImageError::invalid(format!("archive {name}"), e))?;
-        Ok(Members { name, place: Place::Tar { file, members, _spool: spool } })
+        Ok(Members { name, place: Place::Tar { file, members } })
     }
 
     /// Whether there is such a member.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.open_member(name).is_ok()
     }
 
     /// Opens a member: its content and its size in bytes.
-    pub(super) fn open_member(&self, name: &str) -> Result<(Box<dyn Read + Send + '_>, u64), ImageError> {
+    ///
+    /// # Errors
+    /// If there is no such member.
+    pub fn open_member(&self, name: &str) -> Result<(Box<dyn Read + Send + '_>, u64), ImageError> {
         let missing = || ImageError::Inconsistent(format!("{} has no member {name:?}", self.name));
         let parts = components(name.as_bytes()).map_err(|_| missing())?;
         match &self.place {
@@ -101,8 +105,11 @@ impl Members {
         }
     }
 
-    /// Reads a document.
-    pub(super) fn document(&self, name: &str) -> Result<Vec<u8>, ImageError> {
+    /// Reads a document, of at most 32 MiB.
+    ///
+    /// # Errors
+    /// If there is no such member, or it cannot be read.
+    pub fn document(&self, name: &str) -> Result<Vec<u8>, ImageError> {
         let (reader, size) = self.open_member(name)?;
         if size > DOCUMENT_LIMIT {
             return Err(ImageError::Inconsistent(format!("{name} in {} is larger than 32 MiB", self.name)));
@@ -118,19 +125,46 @@ fn format_of(file: &mut File, path: &Path) -> Result<Format, ImageError> {
     let mut magic = Vec::new();
     file.take(4).read_to_end(&mut magic).map_err(FileError::at("read", path))?;
     file.seek(SeekFrom::Start(0)).map_err(FileError::at("seek in", path))?;
+    refuse_unknown(&magic, &path.display().to_string())?;
     Ok(Format::of(&magic))
 }
 
-/// Copies a stream, uncompressed, to a file of the store's that goes with the answered claim.
-fn spool(store: &Store, stream: &mut dyn Read, name: &str) -> Result<(File, Ingest), ImageError> {
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let ingest = store.ingest(&Hasher::digest_of(format!("archive {} {serial}", std::process::id()).as_bytes()))?;
-    let path = ingest.folder().join("archive");
+/// A file without a name in a folder.
+fn nameless(folder: &Path) -> Result<File, FileError> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => return Ok(file.into()),
+        // Not every file system can do that (open(2), O_TMPFILE).
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {}
+        Err(e) => return Err(FileError::at("create a file in", folder)(e.into())),
+    }
+    let path = folder.join(format!(".archive-{}", std::process::id()));
     let file = File::options().read(true).write(true).create_new(true).open(&path);
-    let mut file = file.map_err(FileError::at("create", &path))?;
+    let file = file.map_err(FileError::at("create", &path))?;
+    std::fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
+    Ok(file)
+}
+
+/// Compressions that archives come in and that are not undone here.
+fn refuse_unknown(magic: &[u8], name: &str) -> Result<(), ImageError> {
+    let (kind, tool) = match magic {
+        [0xfd, b'7', b'z', b'X', ..] => ("xz", "unxz"),
+        [b'B', b'Z', b'h', ..] => ("bzip2", "bunzip2"),
+        _ => return Ok(()),
+    };
+    Err(ImageError::Inconsistent(format!(
+        "archive {name} is compressed with {kind}, which cannot be read here: use {tool} first"
+    )))
+}
+
+/// Copies a stream, uncompressed.
+fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Result<File, ImageError> {
+    let path = folder.join("(archive)");
+    let mut file = nameless(folder)?;
     let unreadable = |e| ImageError::invalid(format!("archive {name}"), e);
     let mut magic = Vec::new();
     stream.take(4).read_to_end(&mut magic).map_err(unreadable)?;
+    refuse_unknown(&magic, name)?;
     let format = Format::of(&magic);
     let mut input = BufReader::with_capacity(256 << 10, io::Cursor::new(magic).chain(stream));
     let mut reader = format.reader(&mut input).map_err(unreadable)?;
@@ -143,7 +177,7 @@ fn spool(store: &Store, stream: &mut dyn Read, name: &str) -> Result<(File, Inge
         }
         file.write_all(&buffer[..count]).map_err(FileError::at("write", &path))?;
     }
-    Ok((file, ingest))
+    Ok(file)
 }
 
 fn scan(file: &File) -> Result<HashMap<String, Member>, LayerError> {

@@ -2,7 +2,7 @@
 //! stream, and OCI layout directories.
 //!
 //! An archive is read by the names of its members, in whatever order they are needed: a stream and a compressed file are first copied
-//! to the store's `ingest/`. Every digest that an archive names is checked; it is trusted no more than a registry.
+//! to a file without a name in the store's `ingest/`. Every digest that an archive names is checked; it is trusted no more than a registry.
 
 mod docker;
 mod layers;
@@ -12,7 +12,7 @@ mod oci;
 use crate::{Image, ImageError, Images};
 use carboy_oci::image::Manifest;
 use carboy_oci::{Digest, Reference};
-use members::Members;
+pub use members::Members;
 use std::io::Read;
 use std::path::Path;
 
@@ -37,14 +37,28 @@ pub struct Loaded {
 }
 
 /// An image of an archive, before its layers are taken in.
-struct Found {
-    names: Vec<Reference>,
-    media_type: String,
-    manifest: Vec<u8>,
-    parsed: Manifest,
-    config: Vec<u8>,
+#[derive(Debug)]
+pub struct Found {
+    /// Its names.
+    pub names: Vec<Reference>,
+    /// Media type of its manifest.
+    pub media_type: String,
+    /// Its manifest; a docker-archive has none, and this is what it would be.
+    pub manifest: Vec<u8>,
+    /// The same, parsed.
+    pub parsed: Manifest,
+    /// Its configuration.
+    pub config: Vec<u8>,
     /// The members that hold the layers, in the manifest's order.
-    layers: Vec<String>,
+    pub layers: Vec<String>,
+}
+
+/// The images of a docker-archive. Compressed layers are read once to find out their digests.
+///
+/// # Errors
+/// If `manifest.json` or what it names is missing or is no image.
+pub fn docker_archive_images(members: &Members) -> Result<Vec<Found>, ImageError> {
+    docker::find(members)
 }
 
 impl Images {
@@ -53,7 +67,7 @@ impl Images {
     /// # Errors
     /// If the archive cannot be read, is of no known kind, or an image in it is damaged. Images before that one stay loaded.
     pub fn load(&self, source: LoadSource<'_>, progress: LoadProgress<'_>) -> Result<Vec<Loaded>, ImageError> {
-        let members = Members::open(&self.store, source)?;
+        let members = Members::open(source, &self.store.root().join("ingest"))?;
         let found = if members.has("index.json") && members.has("oci-layout") {
             oci::find(&members)?
         } else if members.has("manifest.json") {

@@ -71,7 +71,7 @@ impl Wanted {
     }
 
     /// The best entry of an index. Entries without a platform are taken if nothing else fits, as containerd does.
-    pub(crate) fn best<'m>(&self, manifests: &'m [Descriptor]) -> Option<&'m Descriptor> {
+    pub fn best<'m>(&self, manifests: &'m [Descriptor]) -> Option<&'m Descriptor> {
         let rank = |platform: &Platform| self.rank(&platform.os, &platform.architecture, platform.variant.as_deref());
         let fitting = manifests.iter().filter_map(|entry| Some((rank(entry.platform.as_ref()?)?, entry)));
         let best = fitting.min_by_key(|(rank, _)| *rank).map(|(_, entry)| entry);

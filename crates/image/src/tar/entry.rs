@@ -4,7 +4,7 @@ use super::sparse::Segment;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A file with content.
     File,
     /// Another name of what has the name `link`.
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
 }
 
 /// An extended attribute: name and value.
-pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
+pub type Xattr = (Vec<u8>, Vec<u8>);
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,11 +12,14 @@ mod name;
 mod pax;
 mod reader;
 mod sparse;
+mod write;
 
-pub(crate) use entry::{Entry, Kind, Xattr};
+pub(crate) use entry::Entry;
+pub use entry::{Kind, Xattr};
 pub(crate) use name::{Name, Target, components, join};
 pub(crate) use reader::Reader;
 pub(crate) use sparse::Segment;
+pub use write::{TarHeader, TarWriter};
 
 use crate::layer::RootDirectory;
 
