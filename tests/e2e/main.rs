@@ -8,6 +8,8 @@
 
 mod common;
 
+mod archives;
+mod copy;
 mod crash;
 mod errors;
 mod hello;

@@ -3,6 +3,8 @@
 //! Owns drawing only. The drawing is a pure function of the state, the size of the terminal and the time ([`render`]). The cursor
 //! is neither hidden nor moved anywhere but up over our own lines, so that nothing needs to be restored after a signal.
 
+#[path = "progress_copy.rs"]
+mod copy;
 #[path = "progress_render.rs"]
 mod render;
 
@@ -143,6 +145,18 @@ impl push::Progress for Display {
 }
 
 impl Display {
+    fn style(&self) -> Style {
+        self.shared.style
+    }
+
+    fn say(&self, line: &str) {
+        self.shared.line(&mut self.shared.lock(), line);
+    }
+
+    fn words(&self, words: &'static Words) {
+        self.shared.lock().state.words = words;
+    }
+
     fn begin(&self, words: &'static Words, line: &str) {
         let mut board = self.shared.lock();
         *board = Board::new(words);

@@ -23,6 +23,7 @@ pub(super) struct Words {
 }
 
 pub(super) const PULL: Words = Words { active: "Downloading", done: "Pull complete" };
+pub(super) const COPY: Words = Words { active: "Copying", done: "Copied" };
 pub(super) const PUSH: Words = Words { active: "Pushing", done: "Pushed" };
 
 /// All layers of a transfer.

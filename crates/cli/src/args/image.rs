@@ -13,6 +13,8 @@ pub(crate) enum ImageVerb {
     Push(PushArgs),
     /// Take images from a docker-archive or oci-archive file
     Load(LoadArgs),
+    /// Write images into an archive
+    Save(SaveArgs),
     /// Give an image another name
     Tag(TagArgs),
     /// Take names from an image, which stays
@@ -88,6 +90,57 @@ pub(crate) enum ImageSort {
     Size,
     /// By tag.
     Tag,
+}
+
+/// `save`.
+#[derive(Debug, Args)]
+pub(crate) struct SaveArgs {
+    /// File, or folder [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// What is written; docker loads the first, and both docker-archive and oci-archive are loaded here
+    #[arg(long, value_name = "FORMAT", default_value = "docker-archive")]
+    pub(crate) format: SaveFormat,
+    /// Compression of the whole archive; layers stay compressed as they are
+    #[arg(long, value_name = "KIND", default_value = "none")]
+    pub(crate) compression: ArchiveCompression,
+    /// Kept for Podman's sake: several images are several images always
+    #[arg(short, long)]
+    pub(crate) multi_image_archive: bool,
+    /// Kept for Podman's sake: layers are written as they are always
+    #[arg(long)]
+    pub(crate) uncompressed: bool,
+    /// No progress on a terminal
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Names, IDs, or beginnings of IDs; a name without a tag means all tags
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// What `save` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SaveFormat {
+    /// As docker 25 and later: an OCI layout with a manifest.json.
+    DockerArchive,
+    /// An OCI layout in a tar.
+    OciArchive,
+    /// An OCI layout in a folder.
+    OciDir,
+    /// A folder with one image in Docker's format.
+    DockerDir,
+}
+
+/// How an archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ArchiveCompression {
+    /// Not.
+    #[value(name = "none")]
+    Uncompressed,
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
 }
 
 /// `tag`.

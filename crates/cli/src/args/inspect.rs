@@ -1,5 +1,6 @@
 //! `inspect`.
 
+use super::RegistryArgs;
 use clap::Args;
 
 /// `inspect`.
@@ -11,7 +12,18 @@ pub(crate) struct InspectArgs {
     /// container or image
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
+    /// Of docker://NAME and other transports: the manifest's very bytes
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Of docker://NAME and other transports: the image's configuration
+    #[arg(long)]
+    pub(crate) config: bool,
+    /// Of docker://NAME: do not ask for the repository's tags
+    #[arg(short, long)]
+    pub(crate) no_tags: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
     /// Names, IDs, or beginnings of IDs
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME|TRANSPORT:IMAGE")]
     pub(crate) names: Vec<String>,
 }

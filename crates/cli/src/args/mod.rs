@@ -1,6 +1,7 @@
 //! The command line's grammar: one file for each noun or big command, and here the commands without a noun.
 
 mod container;
+mod copy;
 mod exec;
 mod image;
 mod inspect;
@@ -14,10 +15,11 @@ mod words;
 pub(crate) use container::{
     AttachArgs, ContainerCommand, ContainerVerb, KillArgs, Names, RenameArgs, RmArgs, StartArgs, StopArgs,
 };
+pub(crate) use copy::{CopyArgs, DeleteArgs, ListTagsArgs, MultiArch, SyncArgs, SyncPlace};
 pub(crate) use exec::ExecArgs;
 pub(crate) use image::{
-    ExistsArgs, HistoryArgs, ImageCommand, ImageSort, ImageVerb, ImagesArgs, LoadArgs, RmiArgs, TagArgs, TreeArgs,
-    UntagArgs,
+    ArchiveCompression, ExistsArgs, HistoryArgs, ImageCommand, ImageSort, ImageVerb, ImagesArgs, LoadArgs, RmiArgs,
+    SaveArgs, SaveFormat, TagArgs, TreeArgs, UntagArgs,
 };
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;
@@ -77,6 +79,14 @@ pub(crate) enum Command {
     Login(LoginArgs),
     /// Forget the login at a registry
     Logout(LogoutArgs),
+    /// Copy an image from one place to another: registries, layouts, archives, folders, the store
+    Copy(CopyArgs),
+    /// List the tags of a repository, or the names in an archive
+    ListTags(ListTagsArgs),
+    /// Delete an image from a registry, a layout, a folder or the store
+    Delete(DeleteArgs),
+    /// Copy all images of a repository or a folder
+    Sync(SyncArgs),
     /// Show what a command would do to the kernel, without doing it
     Explain(ExplainArgs),
     /// Print versions

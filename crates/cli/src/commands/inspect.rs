@@ -8,6 +8,7 @@ use crate::logtime::format_ns;
 use crate::{output, settings};
 use anyhow::Context;
 use carboy_engine::{Container, Engine, Error, LogRequest, MountPoint, RunRequest, SeccompRequest, Status};
+use carboy_transport::Location;
 use serde::Serialize as _;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,16 @@ pub(super) fn inspect(global: &Global, args: &InspectArgs, kind: Option<&str>) -
     let kind = args.kind.as_deref().or(kind);
     if let Some(other) = kind.filter(|kind| !["container", "image"].contains(kind)) {
         return Err(usage(format!("--type {other:?} is not supported: container or image")));
+    }
+    let is_place = |name: &String| Location::has_transport(name);
+    if let Some(place) = args.names.iter().find(|name| is_place(name)) {
+        if args.names.len() > 1 || kind.is_some_and(|kind| kind != "image") {
+            return Err(usage("an image in another place is inspected alone: carboy inspect TRANSPORT:IMAGE"));
+        }
+        return super::copy::inspect(global, args, place);
+    }
+    if args.raw || args.config || args.no_tags {
+        return Err(usage("--raw, --config and --no-tags are for images in other places, such as docker://NAME"));
     }
     let format = args.format.as_deref().map(Format::parse).transpose()?;
     let engine = settings::engine(global)?;

@@ -1,5 +1,6 @@
 //! One file per command, or per few that are alike.
 
+mod copy;
 mod exec;
 mod explain;
 mod image;
@@ -34,6 +35,10 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         Command::Image(command) => image_group(global, command),
         Command::Login(args) => login::login(&args),
         Command::Logout(args) => login::logout(&args),
+        Command::Copy(args) => copy::copy(global, &args),
+        Command::ListTags(args) => copy::list_tags(&args),
+        Command::Delete(args) => copy::delete(global, &args),
+        Command::Sync(args) => copy::sync(global, &args),
         Command::Explain(explain) => {
             let ExplainCommand::Run(args) = explain.command;
             explain::run(global, &args, explain.json)
@@ -66,6 +71,7 @@ fn image_verb(global: &Global, verb: ImageVerb) -> Outcome {
         ImageVerb::Pull(args) => pull::pull(global, &args),
         ImageVerb::Push(args) => push::push(global, &args),
         ImageVerb::Load(args) => image::load(global, &args),
+        ImageVerb::Save(args) => copy::save(global, &args),
         ImageVerb::Tag(args) => image::tag(global, &args),
         ImageVerb::Untag(args) => image::untag(global, &args),
         ImageVerb::History(args) => image::history(global, &args),

@@ -194,7 +194,7 @@ pub(super) fn is_outdated(engine: &Engine, name: &str, tls_verify: Option<bool>)
     Ok(here.is_none() || here != named)
 }
 
-fn platform(text: Option<&str>) -> Result<Option<Wanted>, Failure> {
+pub(super) fn platform(text: Option<&str>) -> Result<Option<Wanted>, Failure> {
     text.map(|text| text.parse().map_err(|e: carboy_image::pull::ParsePlatformError| usage(e.to_string()))).transpose()
 }
 
