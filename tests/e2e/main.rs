@@ -12,6 +12,7 @@ mod archives;
 mod copy;
 mod crash;
 mod errors;
+mod export;
 mod hello;
 mod lane;
 mod life;

@@ -27,6 +27,7 @@ mod client;
 mod credentials;
 mod endpoint;
 mod error;
+mod fetch;
 mod helper;
 mod host;
 mod login;

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod exec;
 mod explain;
+mod export;
 mod helper;
 mod id;
 mod images;

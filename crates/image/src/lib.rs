@@ -12,11 +12,15 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod change;
+mod diff;
 mod erofs;
 mod error;
+mod export;
 mod find;
 mod image;
 mod images;
+mod import;
 mod intake;
 mod layer;
 mod parents;
@@ -28,14 +32,20 @@ mod snapshot;
 mod tag;
 mod tar;
 mod tree;
+mod view;
 
 pub use archive::{LoadProgress, LoadSource, Loaded, Members, docker_archive_images};
+pub use change::{ChangeError, apply_change};
+pub use diff::{Change, ChangeKind, compare};
 pub use error::{ImageError, LayerError};
+pub use export::write_tree;
 pub use image::Image;
 pub use images::Images;
+pub use import::ImportOptions;
 pub use intake::{EmbeddedImage, Intake};
 pub use layer::{LayerIngest, Progress};
 pub use prepare::LAYERS_FILE;
 pub use remove::{ImageUser, Removed};
 pub use snapshot::{SnapshotterChoice, SnapshotterKind};
 pub use tar::{Kind as TarKind, TarHeader, TarWriter, Xattr};
+pub use view::View;

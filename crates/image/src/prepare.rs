@@ -221,7 +221,7 @@ fn make(path: &Path) -> Result<(), ImageError> {
 
 /// Diff IDs with chain IDs, topmost first, each once. Of a layer that occurs twice only the topmost counts: what it adds and hides, it
 /// adds and hides there over everything below; and overlayfs refuses one directory twice.
-fn distinct_topmost(base_first: &[Digest]) -> Vec<(Digest, Digest)> {
+pub(crate) fn distinct_topmost(base_first: &[Digest]) -> Vec<(Digest, Digest)> {
     let mut seen = HashSet::new();
     let layers = base_first.iter().cloned().zip(chain_ids(base_first)).rev();
     layers.filter(|(diff_id, _)| seen.insert(diff_id.clone())).collect()

@@ -234,9 +234,6 @@ impl Destination for ArchiveDestination {
 
     fn put_manifest(&self, document: &Document, parsed: Option<&Manifest>, is_root: bool) -> Result<(), Error> {
         let mut state = self.state();
-        if parsed.is_none() && self.kind == ArchiveKind::Docker {
-            return Err(Error::Unsupported("a docker-archive holds no lists of images: use oci-archive:".to_owned()));
-        }
         state.folders(&document.digest, &self.path)?;
         state.member(&blob_name(&document.digest), &document.bytes, &self.path)?;
         if !is_root {

@@ -59,6 +59,12 @@ pub fn copy(
     observer: &dyn Observer,
 ) -> Result<Copied, Error> {
     let root = source.root()?;
+    let holds_lists = [media_type::OCI_INDEX, media_type::DOCKER_LIST].iter().any(|kind| destination.accepts(kind));
+    if root.is_index() && options.instances != Instances::One && !holds_lists {
+        return Err(Error::Unsupported(
+            "the destination holds images of one platform, not lists of images: copy without --all, or to another place".to_owned(),
+        ));
+    }
     let copier = Copier { source, destination, options, observer };
     let written = match (root.is_index(), &options.instances) {
         (true, Instances::One) => copier.image(&image_manifest(source, root, options.platform.as_ref())?, true)?,

@@ -117,9 +117,7 @@ impl Destination for StoreDestination<'_> {
 
     fn put_manifest(&self, document: &Document, parsed: Option<&Manifest>, _: bool) -> Result<(), Error> {
         if parsed.is_none() {
-            return Err(Error::Unsupported(
-                "the store keeps images of one platform, not lists of images: copy without --all, or choose another destination".to_owned(),
-            ));
+            return Err(Error::Unsupported("the store keeps images of one platform, not lists of images".to_owned()));
         }
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = Some(document.clone());
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{ExecArgs, ExistsArgs, InspectArgs, LogsArgs, PsArgs, RunArgs};
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// What can be done to containers by the same word with and without `container` before it.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,8 @@ pub(crate) enum ContainerVerb {
     Rename(RenameArgs),
     /// Wait until containers end, and print their exit codes
     Wait(Names),
+    /// Write a container's files into a tar
+    Export(ExportArgs),
     /// Connect to a running container's input and output
     Attach(AttachArgs),
 }
@@ -126,4 +129,14 @@ pub(crate) struct RenameArgs {
     pub(crate) container: String,
     /// The new name
     pub(crate) name: String,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// File [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Name, ID, or beginning of an ID
+    pub(crate) container: String,
 }

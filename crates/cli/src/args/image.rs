@@ -1,6 +1,6 @@
 //! `image …`, and the same commands without that word.
 
-use super::{InspectArgs, PullArgs, PushArgs};
+use super::{InspectArgs, PullArgs, PushArgs, RegistryArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -15,6 +15,8 @@ pub(crate) enum ImageVerb {
     Load(LoadArgs),
     /// Write images into an archive
     Save(SaveArgs),
+    /// Make an image of a tar
+    Import(ImportArgs),
     /// Give an image another name
     Tag(TagArgs),
     /// Take names from an image, which stays
@@ -141,6 +143,40 @@ pub(crate) enum ArchiveCompression {
     Gzip,
     /// zstd.
     Zstd,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Apply a Dockerfile's instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// Comment in the image's history
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Platform of the image, os/arch[/variant] [default: this machine's]
+    #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["os", "arch", "variant"])]
+    pub(crate) platform: Option<String>,
+    /// Operating system of the image
+    #[arg(long, value_name = "OS")]
+    pub(crate) os: Option<String>,
+    /// Architecture of the image
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<String>,
+    /// Variant of the architecture
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
+    /// Kept for Podman's sake: only the ID is printed always
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// A file, an address beginning with http:// or https://, or - for standard input
+    #[arg(value_name = "FILE|URL|-")]
+    pub(crate) source: String,
+    /// Name of the image
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) name: Option<String>,
 }
 
 /// `tag`.

@@ -13,13 +13,13 @@ mod system;
 mod words;
 
 pub(crate) use container::{
-    AttachArgs, ContainerCommand, ContainerVerb, KillArgs, Names, RenameArgs, RmArgs, StartArgs, StopArgs,
+    AttachArgs, ContainerCommand, ContainerVerb, ExportArgs, KillArgs, Names, RenameArgs, RmArgs, StartArgs, StopArgs,
 };
 pub(crate) use copy::{CopyArgs, DeleteArgs, ListTagsArgs, MultiArch, SyncArgs, SyncPlace};
 pub(crate) use exec::ExecArgs;
 pub(crate) use image::{
-    ArchiveCompression, ExistsArgs, HistoryArgs, ImageCommand, ImageSort, ImageVerb, ImagesArgs, LoadArgs, RmiArgs,
-    SaveArgs, SaveFormat, TagArgs, TreeArgs, UntagArgs,
+    ArchiveCompression, ExistsArgs, HistoryArgs, ImageCommand, ImageSort, ImageVerb, ImagesArgs, ImportArgs, LoadArgs,
+    RmiArgs, SaveArgs, SaveFormat, TagArgs, TreeArgs, UntagArgs,
 };
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;

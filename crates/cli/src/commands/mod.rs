@@ -3,6 +3,7 @@
 mod copy;
 mod exec;
 mod explain;
+mod export;
 mod image;
 mod info;
 mod inspect;
@@ -62,6 +63,7 @@ fn container(global: &Global, verb: ContainerVerb) -> Outcome {
         ContainerVerb::Rm(args) => lifecycle::rm(global, &args),
         ContainerVerb::Rename(args) => lifecycle::rename(global, &args),
         ContainerVerb::Wait(args) => lifecycle::wait(global, &args),
+        ContainerVerb::Export(args) => export::export(global, &args),
         ContainerVerb::Attach(args) => run::attach(global, &args),
     }
 }
@@ -72,6 +74,7 @@ fn image_verb(global: &Global, verb: ImageVerb) -> Outcome {
         ImageVerb::Push(args) => push::push(global, &args),
         ImageVerb::Load(args) => image::load(global, &args),
         ImageVerb::Save(args) => copy::save(global, &args),
+        ImageVerb::Import(args) => image::import(global, &args),
         ImageVerb::Tag(args) => image::tag(global, &args),
         ImageVerb::Untag(args) => image::untag(global, &args),
         ImageVerb::History(args) => image::history(global, &args),

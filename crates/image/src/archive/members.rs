@@ -158,7 +158,7 @@ fn refuse_unknown(magic: &[u8], name: &str) -> Result<(), ImageError> {
 }
 
 /// Copies a stream, uncompressed.
-fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Result<File, ImageError> {
+pub(crate) fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Result<File, ImageError> {
     let path = folder.join("(archive)");
     let mut file = nameless(folder)?;
     let unreadable = |e| ImageError::invalid(format!("archive {name}"), e);

@@ -13,6 +13,7 @@ use crate::{Image, ImageError, Images};
 use carboy_oci::image::Manifest;
 use carboy_oci::{Digest, Reference};
 pub use members::Members;
+pub(crate) use members::unpacked;
 use std::io::Read;
 use std::path::Path;
 

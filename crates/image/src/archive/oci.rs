@@ -26,7 +26,15 @@ pub(super) fn find(members: &Members) -> Result<Vec<Found>, ImageError> {
             continue;
         }
         if let Some((descriptor, manifest)) = resolve(members, entry, &wanted)? {
-            found.push(image(members, entry, &descriptor, manifest)?);
+            let image = image(members, entry, &descriptor, manifest)?;
+            // One image under several names has an entry for each.
+            match found.iter_mut().find(|known: &&mut Found| known.manifest == image.manifest) {
+                Some(known) => {
+                    let new = image.names.into_iter().filter(|name| !known.names.contains(name)).collect::<Vec<_>>();
+                    known.names.extend(new);
+                }
+                None => found.push(image),
+            }
         }
     }
     Ok(found)

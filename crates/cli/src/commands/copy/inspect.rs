@@ -63,12 +63,16 @@ fn config_bytes(source: &dyn Source, manifest: &Manifest) -> Result<Vec<u8>, Fai
 fn tags(place: &Location, args: &InspectArgs) -> Result<Vec<String>, Failure> {
     let Location::Registry(name) = place else { return Ok(Vec::new()) };
     match registry::client(&args.registry)?.repository(name).tags(None) {
-        Ok(tags) => Ok(tags),
+        Ok(mut tags) => {
+            tags.sort();
+            Ok(tags)
+        }
         Err(e) => Err(Failure::Other(e.into())),
     }
 }
 
 fn shown(place: &Location, digest: &str, tags: Vec<String>, manifest: &Manifest, config: &ImageConfig) -> Value {
+    // Only registries have names for images.
     let name = match place {
         Location::Registry(name) => name.repository(),
         _ => String::new(),
@@ -83,7 +87,7 @@ fn shown(place: &Location, digest: &str, tags: Vec<String>, manifest: &Manifest,
         .collect();
     let digests: Vec<&carboy_oci::Digest> = manifest.layers.iter().map(|layer| &layer.digest).collect();
     let labels = if config.config.labels.is_empty() { Value::Null } else { json!(config.config.labels) };
-    json!({
+    let mut value = json!({
         "Name": name,
         "Digest": digest,
         "RepoTags": tags,
@@ -95,5 +99,9 @@ fn shown(place: &Location, digest: &str, tags: Vec<String>, manifest: &Manifest,
         "Layers": digests,
         "LayersData": layers,
         "Env": config.config.env,
-    })
+    });
+    if let Some(object) = value.as_object_mut().filter(|_| name.is_empty()) {
+        object.shift_remove("Name");
+    }
+    value
 }

@@ -46,9 +46,20 @@ pub(super) fn copy(global: &Global, args: &CopyArgs) -> Outcome {
     let destination =
         places.destination(&to, &args.registries.destination(), source.repository(), &args.additional_tag)?;
     let display = Display::new(io::stdout(), args.quiet).context("look at standard output")?;
-    let copied = carboy_transport::copy(&*source, &*destination, &options, &display)
-        .and_then(|copied| destination.finish().map(|()| copied));
+    let copied = carboy_transport::copy(&*source, &*destination, &options, &display);
+    // What failed is given up here, and with it the lease of what was taken in.
+    let copied = match copied {
+        Ok(copied) => destination.finish().map(|()| copied),
+        Err(error) => {
+            drop(destination);
+            Err(error)
+        }
+    };
     display.finish();
+    if copied.is_err() && matches!(to, Location::Store(_)) {
+        // The copy's own error is the one to report.
+        let _ = places.engine()?.images()?.collect();
+    }
     let copied = copied.map_err(place::failure)?;
     if let Some(path) = &args.digestfile {
         std::fs::write(path, copied.digest.to_string()).with_context(|| format!("write {}", path.display()))?;

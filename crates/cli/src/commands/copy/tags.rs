@@ -21,7 +21,8 @@ pub(in crate::commands) fn list_tags(args: &ListTagsArgs) -> Outcome {
                 return Err(usage(format!("No tag or digest allowed in reference {:?}", args.place)));
             }
             let client = registry::client(&args.registry)?;
-            let tags = client.repository(name).tags(None).map_err(|e| Failure::Other(e.into()))?;
+            let mut tags = client.repository(name).tags(None).map_err(|e| Failure::Other(e.into()))?;
+            tags.sort();
             json!({ "Repository": name.repository(), "Tags": tags })
         }
         Location::DockerArchive(path, None) => {

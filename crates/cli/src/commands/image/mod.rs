@@ -2,6 +2,7 @@
 
 mod filter;
 mod history;
+mod import;
 mod list;
 mod load;
 mod names;
@@ -10,6 +11,7 @@ mod pattern;
 mod tree;
 
 pub(super) use history::history;
+pub(super) use import::import;
 pub(super) use list::images;
 pub(super) use load::load;
 pub(super) use names::{exists, rmi, tag, untag};
