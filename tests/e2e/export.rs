@@ -15,7 +15,7 @@ fn out_as_a_tar_and_back_as_an_image() {
     let env = Env::new();
     env.load_busybox();
     let work = "set -e; mkdir /new; echo one >/new/file; ln /new/file /new/other; ln -s file /new/link; mkfifo /new/pipe; \
-                chmod 4750 /new/file; chown 1000:1001 /new/file; touch -d '2001-02-03 04:05:06' /new/file; rm -r /home/app; \
+                chown 1000:1001 /new/file; chmod 4750 /new/file; touch -d '2001-02-03 04:05:06' /new/file; rm -r /home/app; \
                 dd if=/dev/zero of=/new/sparse bs=1 count=1 seek=8388607 2>/dev/null; mkdir -m 1777 /new/dir; \
                 name=$(printf 'n%.0s' $(seq 120)); mkdir -p /new/$name; echo deep >/new/$name/$name";
     env.carboy(["run", "--name", "source", "-v", "/data", "busybox", "sh", "-c", work]).ok();
