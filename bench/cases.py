@@ -155,9 +155,33 @@ def hello(bench):
 
 def pull(bench):
     """A pull of five gzip layers from a registry on loopback; nothing is in any store before."""
+    return pull_of(bench, "5 gzip layers", images.debian_layout)
+
+
+def pullone(bench):
+    """The same files in one gzip layer."""
+    return pull_of(bench, "one gzip layer", images.single_layout)
+
+
+def pullzstd(bench):
+    """The five layers, compressed with zstd."""
+    return pull_of(bench, "5 zstd layers", images.zstd_layout)
+
+
+def pull32(bench):
+    """The same files in 32 layers."""
+    return pull_of(bench, "32 gzip layers", images.layers_layout)
+
+
+def pullmany(bench):
+    """100,000 small files."""
+    return pull_of(bench, "100,000 files in one gzip layer", images.many_layout)
+
+
+def pull_of(bench, what, make_layout):
     if not all([installed(name) for name in ("umoci", "skopeo", "mmdebstrap", "docker-registry")]):
         return {}
-    layout = images.debian_layout()
+    layout = make_layout()
     registry = images.Registry(bench.folder, layout)
     started = []
     try:
@@ -172,11 +196,38 @@ def pull(bench):
                     [*each.command, "rmi", registry.reference],
                     env={**os.environ, **each.env}, capture_output=True, check=False,
                 )
+                each.settle()
                 os.sync()
 
             peers.append(Peer(each.name, command, each.env, before=before, account=each.account))
         blobs = sum(blob.stat().st_size for blob in (layout / "blobs/sha256").iterdir())
-        title = f"pull: 5 gzip layers, {blobs / 1e6:.0f} MB, from loopback"
+        title = f"pull: {what}, {blobs / 1e6:.0f} MB, from loopback"
+        return {title: interleave(title, peers, max(3, bench.runs // 5), warm=1)}
+    finally:
+        engines.close_all(started)
+        registry.close()
+
+
+def rmi(bench):
+    """The removal of an image of 310 MB."""
+    if not all([installed(name) for name in ("umoci", "skopeo", "mmdebstrap", "docker-registry")]):
+        return {}
+    registry = images.Registry(bench.folder, images.debian_layout())
+    started = []
+    try:
+        started = engines.start_all(bench)
+        peers = []
+        for each in started:
+            extra = ["--tls-verify=false"] if each.name == "podman" else []
+
+            def before(each=each, extra=extra):
+                each.settle()
+                each.call("pull", "-q", *extra, registry.reference)
+                os.sync()
+
+            command = [*each.command, "rmi", registry.reference]
+            peers.append(Peer(each.name, command, each.env, before=before, account=each.account))
+        title = "rmi: 5 layers, 310 MB"
         return {title: interleave(title, peers, max(3, bench.runs // 5), warm=1)}
     finally:
         engines.close_all(started)

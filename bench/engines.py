@@ -27,6 +27,9 @@ class Engine:
     def call(self, *arguments):
         return quiet(*self.command, *arguments, env={**os.environ, **self.env})
 
+    def settle(self):
+        """Waits for what goes on in the background."""
+
     def close(self):
         self.account.close()
 
@@ -37,6 +40,9 @@ class Carboy(Engine):
         options = [f"--root={folder / 'root'}", f"--runroot={folder / 'run'}"]
         super().__init__("carboy", [bench.ours("carboy"), *options])
         self.folder = folder
+
+    def settle(self):
+        self.call("system", "df")
 
     def close(self):
         for point in sorted((mount for mount in mounts() if str(self.folder) in mount), reverse=True):

@@ -23,5 +23,6 @@ mod pull;
 mod rootless;
 mod run;
 mod stdio;
+mod system;
 mod tty;
 mod whole;

@@ -76,7 +76,9 @@ impl Engine {
             let user = users().find(|c| c.status == Status::Running).or_else(|| users().next())?;
             Some(ImageUser { container: user.record.id.clone(), running: user.status == Status::Running })
         };
-        self.images()?.remove(name, force, &in_use).map_err(Error::from)
+        let (removed, garbage) = self.images()?.remove_to_trash(name, force, &in_use)?;
+        garbage.map_or(Ok(()), |garbage| self.give_back(garbage))?;
+        Ok(removed)
     }
 }
 

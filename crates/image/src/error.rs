@@ -105,6 +105,16 @@ pub enum LayerError {
         /// What is wrong.
         why: String,
     },
+    /// A hard link to a file of a lower layer that cannot be made.
+    #[error("hard link {name:?} to {target:?}: {why}")]
+    Link {
+        /// The link.
+        name: String,
+        /// What it links to.
+        target: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The tar ends within an entry.
     #[error("layer is truncated: the tar ends within an entry, at byte {0}")]
     Truncated(u64),

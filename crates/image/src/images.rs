@@ -2,7 +2,7 @@
 
 use crate::layer::LayerRecord;
 use crate::snapshot::{self, Snapshotter};
-use crate::{Image, ImageError, SnapshotterChoice, SnapshotterKind};
+use crate::{Garbage, Image, ImageError, SnapshotterChoice, SnapshotterKind, StoreSettings};
 use carboy_oci::image::{Descriptor, ImageConfig, Manifest};
 use carboy_oci::{Digest, Reference};
 use carboy_state::file::read_json_if_exists;
@@ -10,12 +10,18 @@ use carboy_store::{Collected, Marks, Store};
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::time::Duration;
 
 /// The images in a store, with the snapshotter that mounts their layers.
 pub struct Images {
     pub(crate) store: Store,
     pub(crate) snapshotter: Box<dyn Snapshotter>,
+    pub(crate) drop_blobs: bool,
 }
+
+/// Layers of a pull that was killed are kept so long for the next pull of the same, unless another one succeeds before, or something is
+/// removed.
+const KEPT_FOR_RESUMING: Duration = Duration::from_secs(3600);
 
 impl Images {
     /// Opens the store in `root` and picks the snapshotter.
@@ -24,8 +30,30 @@ impl Images {
     /// If the store cannot be opened, or a snapshotter was asked for that does not work here.
     pub fn open(root: &Path, runroot: &Path, choice: SnapshotterChoice) -> Result<Images, ImageError> {
         let store = Store::open(root, runroot)?;
+        let settings = StoreSettings::read(root)?;
+        let choice = if choice == SnapshotterChoice::Auto { settings.snapshotter } else { choice };
         let snapshotter = snapshot::choose(&store, choice)?;
-        Ok(Images { store, snapshotter })
+        let images = Images { store, snapshotter, drop_blobs: settings.drop_blobs };
+        if images.store.has_dead_leases(KEPT_FOR_RESUMING)? {
+            images.collect()?;
+        }
+        Ok(images)
+    }
+
+    /// Whether the store's settings ask for layers without blobs.
+    pub fn drops_blobs(&self) -> bool {
+        self.drop_blobs
+    }
+
+    /// Collects if a process died at its work, whose layers nothing names. Whoever has changed the store calls this at the end.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub fn clear_up_after_the_dead(&self) -> Result<(), ImageError> {
+        if self.store.has_dead_leases(Duration::ZERO)? {
+            self.collect()?;
+        }
+        Ok(())
     }
 
     /// The store.
@@ -40,11 +68,16 @@ impl Images {
 
     /// All images, in order of their IDs.
     pub fn list(&self) -> Result<Vec<Image>, ImageError> {
-        let recorded = self.store.list_images()?;
+        let mut recorded = self.store.list_images()?;
         let mut names = self.names(&recorded)?;
+        // An image that a name means is one, though a pull was killed before it recorded the image itself.
+        let known: HashSet<&Digest> = recorded.iter().map(|(id, _)| id).collect();
+        let unrecorded = names.iter().filter(|(id, _)| !known.contains(id));
+        let unrecorded: Vec<_> = unrecorded.map(|(id, (_, manifest))| (id.clone(), manifest.clone())).collect();
+        recorded.extend(unrecorded);
         let mut images = Vec::new();
         for (id, manifest) in recorded {
-            let names = names.remove(&id).unwrap_or_default();
+            let names = names.remove(&id).map(|(names, _)| names).unwrap_or_default();
             images.extend(self.load_image(id, manifest, names)?);
         }
         images.sort_by(|a, b| a.id.cmp(&b.id));
@@ -53,16 +86,22 @@ impl Images {
 
     /// The image with this ID.
     pub fn get(&self, id: &Digest) -> Result<Option<Image>, ImageError> {
-        let Some(manifest) = self.store.get_image(id)? else { return Ok(None) };
+        let Some(manifest) = self.store.get_image(id)? else {
+            return Ok(self.list()?.into_iter().find(|image| image.id == *id));
+        };
         let recorded = [(id.clone(), manifest.clone())];
-        let names = self.names(&recorded)?.remove(id).unwrap_or_default();
+        let names = self.names(&recorded)?.remove(id).map(|(names, _)| names).unwrap_or_default();
         self.load_image(id.clone(), manifest, names)
     }
 
-    /// The names of images, by image ID. One image may have several manifests, such as of two compressions: an image is its configuration.
-    fn names(&self, recorded: &[(Digest, Descriptor)]) -> Result<HashMap<Digest, Vec<Reference>>, ImageError> {
+    /// The names of images, and a manifest, by image ID. One image may have several manifests, such as of two compressions: an image is
+    /// its configuration.
+    fn names(
+        &self,
+        recorded: &[(Digest, Descriptor)],
+    ) -> Result<HashMap<Digest, (Vec<Reference>, Descriptor)>, ImageError> {
         let ids: HashMap<&Digest, &Digest> = recorded.iter().map(|(id, manifest)| (&manifest.digest, id)).collect();
-        let mut names: HashMap<Digest, Vec<Reference>> = HashMap::new();
+        let mut names: HashMap<Digest, (Vec<Reference>, Descriptor)> = HashMap::new();
         for named in self.store.list_refs()? {
             let digest = &named.manifest.digest;
             let id = match ids.get(digest) {
@@ -73,7 +112,7 @@ impl Images {
                     Err(_) => continue,
                 },
             };
-            names.entry(id).or_default().push(named.name);
+            names.entry(id).or_insert_with(|| (Vec::new(), named.manifest)).0.push(named.name);
         }
         Ok(names)
     }
@@ -109,11 +148,22 @@ impl Images {
 
     /// Removes what no image, no container and no living process needs: blobs, layers and their mounts.
     pub fn collect(&self) -> Result<Collected, ImageError> {
-        self.store.collect(|| {
+        let (mut collected, garbage) = self.collect_to_trash()?;
+        collected.bytes = garbage.empty(&self.store)?;
+        Ok(collected)
+    }
+
+    /// [`Images::collect`] without the part that takes its time: the bytes are given back by [`Garbage::empty`].
+    pub fn collect_to_trash(&self) -> Result<(Collected, Garbage), ImageError> {
+        // Before anything gets into the trash, so that no other command thinks that it was left there.
+        let lock = self.store.lock_trash()?;
+        let mut mounts = Vec::new();
+        let collected = self.store.collect_to_trash(|| {
             let marks = self.marks()?;
-            self.unmount_except(&marks.layers)?;
-            Ok(marks)
-        })
+            mounts = self.unmount_except(&marks.layers)?;
+            Ok::<_, ImageError>(marks)
+        })?;
+        Ok((collected, Garbage { lock, mounts }))
     }
 
     /// Everything reachable. Called under the exclusive lock.

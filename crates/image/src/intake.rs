@@ -12,6 +12,7 @@ use std::io::Read;
 pub struct Intake<'a> {
     images: &'a Images,
     lease: Lease,
+    drop_blobs: bool,
 }
 
 /// An image inside the binary.
@@ -30,7 +31,7 @@ pub struct EmbeddedImage<'a> {
 impl Images {
     /// Begins to take an image in.
     pub fn intake(&self) -> Result<Intake<'_>, ImageError> {
-        Ok(Intake { images: self, lease: self.store.lease()? })
+        Ok(Intake { images: self, lease: self.store.lease()?, drop_blobs: self.drop_blobs })
     }
 
     /// Puts an image that is embedded in the binary into the store, under `name`; nothing is written if it is there already.
@@ -47,12 +48,20 @@ impl Images {
 }
 
 impl Intake<'_> {
-    /// Whether the layer is here, as a blob and in the form that is mounted. If the answer is yes it stays at least as long as this
+    /// Whether layers are taken in without keeping their blobs, whatever the store's settings say.
+    #[must_use]
+    pub fn dropping_blobs(mut self, drop_blobs: bool) -> Self {
+        self.drop_blobs = drop_blobs;
+        self
+    }
+
+    /// Whether the layer is here, as a blob (unless blobs are dropped) and in the form that is mounted. If the answer is yes it stays at least as long as this
     /// intake lives.
     pub fn has_layer(&self, blob: &Descriptor, diff_id: &Digest) -> Result<bool, LayerError> {
         self.lease.protect(diff_id)?;
         self.lease.protect(&blob.digest)?;
-        Ok(self.images.has_layer(diff_id) && self.images.store.has(&blob.digest))
+        let without_blob = || self.drop_blobs || self.images.is_blob_dropped(diff_id);
+        Ok(self.images.has_layer(diff_id) && (self.images.store.has(&blob.digest) || without_blob()))
     }
 
     /// Waits until nobody else takes this layer in; `None` if it is here then. Call this before opening a download: the other's work
@@ -65,7 +74,7 @@ impl Intake<'_> {
         if self.has_layer(blob, diff_id)? {
             return Ok(None);
         }
-        let layer = LayerIngest::new(self.images, ingest, blob.clone(), diff_id.clone());
+        let layer = LayerIngest::new(self.images, ingest, blob.clone(), diff_id.clone(), !self.drop_blobs);
         if self.images.store.has(&blob.digest) {
             let mut file = self.images.store.open_blob(&blob.digest)?;
             layer.run(&mut file, &|_| {})?;
@@ -124,16 +133,21 @@ impl Intake<'_> {
             self.lease.protect(digest)?;
             store.write_blob(digest, bytes)?;
         }
-        if store.get_image(&parsed.config.digest)?.as_ref() != Some(&descriptor) {
-            store.set_image(&parsed.config.digest, &descriptor)?;
-        }
+        // Names first: what is killed in between has a name, and no image without one is left that nobody asked for.
         for name in names {
             if store.get_ref(name)?.as_ref() != Some(&descriptor) {
                 store.set_ref(name, &descriptor)?;
             }
         }
+        if store.get_image(&parsed.config.digest)?.as_ref() != Some(&descriptor) {
+            store.set_image(&parsed.config.digest, &descriptor)?;
+        }
         let id = &parsed.config.digest;
-        self.images.get(id)?.ok_or_else(|| ImageError::NotFound(id.to_string()))
+        let image = self.images.get(id)?.ok_or_else(|| ImageError::NotFound(id.to_string()))?;
+        if self.drop_blobs {
+            self.images.drop_blobs_of(&image)?;
+        }
+        Ok(image)
     }
 }
 

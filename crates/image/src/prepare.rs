@@ -9,13 +9,15 @@ use crate::remove::chain_ids;
 use crate::snapshot::is_mounted;
 use crate::{Image, ImageError, Images};
 use carboy_oci::Digest;
+use carboy_state::fault;
 use carboy_state::file::{Durability, FileError, write_json};
 use carboy_wire::monitor::RootMount;
 use carboy_wire::plan::{Actor, StepReport};
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use std::collections::HashSet;
 use std::fs::Permissions;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -186,29 +188,45 @@ impl Images {
     /// Unmounts the layers that no container uses. Those that stay mounted make the next container's start quicker.
     pub fn unmount_unused(&self) -> Result<(), ImageError> {
         let _exclusive = self.store.lock_exclusive()?;
-        self.unmount_except(&self.layers_of_containers()?)
+        self.unmount_except(&self.layers_of_containers()?).map(drop)
     }
 
-    /// Called under the exclusive lock.
-    pub(crate) fn unmount_except(&self, keep: &HashSet<Digest>) -> Result<(), ImageError> {
+    /// Called under the exclusive lock. What it answers keeps the mounts, and so what they have cached, alive though nobody sees them.
+    pub(crate) fn unmount_except(&self, keep: &HashSet<Digest>) -> Result<Vec<OwnedFd>, ImageError> {
         let folder = self.store.runroot().join("layers");
         let keep: HashSet<&str> = keep.iter().map(Digest::hex).collect();
+        let mut mounts = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(FileError::at("list", &folder))?.flatten() {
             let path = entry.path();
             if entry.file_name().to_str().is_some_and(|name| keep.contains(name)) {
                 continue;
             }
-            if is_mounted(&path) {
-                // Detached, because a monitor that ends may hold it for another moment.
-                rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH)
-                    .map_err(|e| FileError::at("unmount", &path)(e.into()))?;
-            }
-            match std::fs::remove_dir(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(FileError::at("remove", &path)(e).into()),
-                _ => {}
-            }
+            mounts.extend(unmount(&path)?);
         }
-        Ok(())
+        Ok(mounts)
+    }
+
+    /// Unmounts one layer, whoever uses it. Called under the exclusive lock.
+    pub(crate) fn unmount_one(&self, diff_id: &Digest) -> Result<Option<OwnedFd>, ImageError> {
+        unmount(&self.store.runroot().join("layers").join(diff_id.hex()))
+    }
+}
+
+/// Takes a layer's mount and mount point away, and answers the mount, which lives as long as that.
+fn unmount(path: &Path) -> Result<Option<OwnedFd>, ImageError> {
+    let mut mount = None;
+    if is_mounted(path) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        mount = rustix::fs::open(path, flags, Mode::empty()).ok();
+        fault::point("layer: to be unmounted");
+        // Detached, because a monitor that ends may hold it for another moment.
+        rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH)
+            .map_err(|e| FileError::at("unmount", path)(e.into()))?;
+    }
+    fault::point("layer: unmounted");
+    match std::fs::remove_dir(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::at("remove", path)(e).into()),
+        _ => Ok(mount),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct PullOptions {
     pub platform: Option<Wanted>,
     /// Layers taken in at once; the default if `None`.
     pub parallel: Option<usize>,
+    /// Whether the layers' blobs are dropped once the layers are here; as the store's settings say if `None`.
+    pub drop_blobs: Option<bool>,
 }
 
 /// The outcome of a pull.
@@ -55,12 +57,16 @@ pub fn pull(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Pulled, PullError> {
-    let intake = images.intake()?;
+    let intake = images.intake()?.dropping_blobs(options.drop_blobs.unwrap_or(images.drops_blobs()));
     let result = take_in(images, &intake, &registry.repository(reference), reference, options, progress);
     if result.is_err() {
         // Its lease first, or nothing would go. The pull's own error is the one to report.
         drop(intake);
         let _ = images.collect();
+    } else {
+        // What another pull left that was killed, and that this one had no use for.
+        drop(intake);
+        images.clear_up_after_the_dead()?;
     }
     result
 }

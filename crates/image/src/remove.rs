@@ -1,10 +1,11 @@
 //! Removing images and names with Docker's meaning: a name goes first, and the image with its last name.
 
 use crate::find::is_called;
-use crate::{Image, ImageError, Images};
+use crate::{Garbage, Image, ImageError, Images};
 use carboy_oci::{Digest, Reference};
 use carboy_store::Hasher;
 use std::fmt;
+use std::time::Duration;
 
 /// A container that uses an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +45,22 @@ impl Images {
         force: bool,
         in_use: &dyn Fn(&Image) -> Option<ImageUser>,
     ) -> Result<Vec<Removed>, ImageError> {
+        let (removed, garbage) = self.remove_to_trash(text, force, in_use)?;
+        garbage.map_or(Ok(0), |garbage| garbage.empty(&self.store))?;
+        Ok(removed)
+    }
+
+    /// [`Images::remove`] without the part that takes its time. If there is garbage, it is up to the caller to have it emptied.
+    pub fn remove_to_trash(
+        &self,
+        text: &str,
+        force: bool,
+        in_use: &dyn Fn(&Image) -> Option<ImageUser>,
+    ) -> Result<(Vec<Removed>, Option<Garbage>), ImageError> {
         let image = self.find(text)?.ok_or_else(|| ImageError::NotFound(text.to_owned()))?;
         let user = in_use(&image);
         let mut removed = Vec::new();
+        let mut going = image.names.clone();
         let named = Reference::parse(text).ok().filter(|name| is_called(&image, name));
         if let Some(name) = named {
             if let Some(user) = user.as_ref().filter(|_| !force && is_single(&image.names)) {
@@ -56,25 +70,34 @@ impl Images {
                      referenced image {id}"
                 )));
             }
-            let left = self.untag_one(&image, &name, &mut removed)?;
+            going = names_that_go(&image, &name);
+            if going.is_empty() {
+                return Err(ImageError::NotFound(name.familiar()));
+            }
             // The image of a running container loses its name, but stays.
-            if left || user.is_some_and(|user| user.running) {
-                return Ok(removed);
+            if going.len() < image.names.len() || user.is_some_and(|user| user.running) {
+                if self.store.get_image(&image.id)?.is_none() {
+                    self.store.set_image(&image.id, &image.manifest)?;
+                }
+                self.untag(&going, &mut removed)?;
+                // What a killed pull left goes with the next removal, be it only of a name.
+                let has_left = self.store.has_dead_leases(Duration::ZERO)?;
+                let garbage = has_left.then(|| self.collect_to_trash()).transpose()?;
+                return Ok((removed, garbage.map(|(_, garbage)| garbage)));
             }
         } else {
             self.check_removable(&image, force, user.as_ref(), !is_single(&image.names))?;
-            for name in &image.names {
-                self.untag(name, &mut removed)?;
-            }
         }
+        // The record before the names: a removal that is cut short leaves an image that still has a name.
         self.store.remove_image(&image.id)?;
+        self.untag(&going, &mut removed)?;
         removed.push(Removed::Deleted(image.id.clone()));
-        let collected = self.collect()?;
+        let (collected, garbage) = self.collect_to_trash()?;
         let gone = |diff_id: &Digest| collected.layers.iter().any(|hex| hex == diff_id.hex());
         let chains = chain_ids(image.layers());
         let deleted = image.layers().iter().zip(chains).rev().filter(|(diff_id, _)| gone(diff_id));
         removed.extend(deleted.map(|(_, chain)| Removed::Deleted(chain)));
-        Ok(removed)
+        Ok((removed, Some(garbage)))
     }
 
     /// Docker's conflicts of a removal by ID.
@@ -103,35 +126,28 @@ impl Images {
         }
     }
 
-    /// Removes one name, and the names with a digest of the same repository if no tag of it is left. Answers whether names are left.
-    fn untag_one(&self, image: &Image, name: &Reference, removed: &mut Vec<Removed>) -> Result<bool, ImageError> {
-        let same = |known: &&Reference| known.repository() == name.repository();
-        let mut left = image.names.clone();
-        // A name with a digest may have found the image by its manifest's digest.
-        let found = |known: &Reference| known == name || (name.digest().is_some() && known.digest() == name.digest());
-        for known in image.names.iter().filter(same).filter(|known| found(known)) {
-            self.untag(known, removed)?;
-            left.retain(|other| other != known);
-        }
-        if removed.is_empty() {
-            return Err(ImageError::NotFound(name.familiar()));
-        }
-        let tagged = left.iter().filter(same).any(|known| known.digest().is_none());
-        if name.digest().is_none() && !tagged {
-            for known in left.clone().iter().filter(same) {
-                self.untag(known, removed)?;
-                left.retain(|other| other != known);
+    fn untag(&self, names: &[Reference], removed: &mut Vec<Removed>) -> Result<(), ImageError> {
+        for name in names {
+            if self.store.remove_ref(name)? {
+                removed.push(Removed::Untagged(name.clone()));
             }
-        }
-        Ok(!left.is_empty())
-    }
-
-    fn untag(&self, name: &Reference, removed: &mut Vec<Removed>) -> Result<(), ImageError> {
-        if self.store.remove_ref(name)? {
-            removed.push(Removed::Untagged(name.clone()));
         }
         Ok(())
     }
+}
+
+/// What goes with one name: itself, and the names with a digest of the same repository if no tag of it is left.
+fn names_that_go(image: &Image, name: &Reference) -> Vec<Reference> {
+    let same = |known: &Reference| known.repository() == name.repository();
+    // A name with a digest may have found the image by its manifest's digest.
+    let found = |known: &Reference| known == name || (name.digest().is_some() && known.digest() == name.digest());
+    let (mut going, left): (Vec<Reference>, Vec<Reference>) =
+        image.names.iter().cloned().partition(|known| same(known) && found(known));
+    let tagged = left.iter().any(|known| same(known) && known.digest().is_none());
+    if !going.is_empty() && name.digest().is_none() && !tagged {
+        going.extend(left.into_iter().filter(|known| same(known)));
+    }
+    going
 }
 
 /// Whether there is at most one tag, and all names are of one repository (Docker's isSingleReference).

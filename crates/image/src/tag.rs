@@ -31,7 +31,8 @@ impl Images {
         if self.store.get_image(&image.id)?.is_none() {
             self.store.set_image(&image.id, &image.manifest)?;
         }
-        Ok(())
+        drop(lease);
+        self.clear_up_after_the_dead()
     }
 
     /// Takes names from the image that `text` means, all of them if none is given. Answers those it had.

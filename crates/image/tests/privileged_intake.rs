@@ -155,3 +155,30 @@ fn layers_are_mounted_once_and_unmounted_when_unused() {
     sandbox.images.collect().unwrap();
     assert_eq!((mounts(), fs::read_dir(sandbox.path("root/layers")).unwrap().count()), (2, 2));
 }
+
+#[test]
+#[ignore = "needs root: mounts"]
+fn garbage_is_given_back_later_and_by_nobody_else_meanwhile() {
+    let sandbox = Sandbox::new(SnapshotterChoice::Erofs);
+    let image = sandbox.image("big", &[layer(20)]);
+    sandbox.with_root(&image, |root| assert!(fs::read(root.join("big")).is_ok() || root.is_dir()));
+    fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
+    let trash = || fs::read_dir(sandbox.path("root/trash")).unwrap().count();
+    let (removed, garbage) = sandbox.images.remove_to_trash("big", false, &|_| None).unwrap();
+    assert_eq!(removed.len(), 3, "{removed:?}");
+    assert_eq!(fs::read_dir(sandbox.path("run/layers")).unwrap().count(), 0, "nothing is mounted");
+    assert!(!sandbox.images.store().trash_is_small() && trash() > 0);
+    // Whoever opens the store meanwhile leaves it alone.
+    let again =
+        carboy_image::Images::open(&sandbox.path("root"), &sandbox.path("run"), SnapshotterChoice::Erofs).unwrap();
+    assert!(trash() > 0 && again.list().unwrap().is_empty());
+    // The image may come back before the garbage has gone.
+    sandbox.image("big", &[layer(20)]);
+    assert!(garbage.unwrap().empty(sandbox.images.store()).unwrap() >= 20 << 20);
+    assert_eq!((trash(), sandbox.images.list().unwrap().len()), (0, 1));
+    // Of a process that dies before it has emptied the trash, the next one finds it.
+    drop(sandbox.images.remove_to_trash("big", false, &|_| None).unwrap());
+    assert!(trash() > 0);
+    carboy_image::Images::open(&sandbox.path("root"), &sandbox.path("run"), SnapshotterChoice::Erofs).unwrap();
+    assert_eq!(trash(), 0);
+}

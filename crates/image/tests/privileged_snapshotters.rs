@@ -33,7 +33,54 @@ suite!(
     overlay_attributes_are_not_smuggled_in,
     damage_leaves_nothing,
     undescribed_parents_keep_what_they_are_below,
+    hard_links_to_files_of_lower_layers,
+    hard_links_to_nothing_are_refused_with_the_image,
 );
+
+/// Both on other file systems than the one that temporary files are on.
+macro_rules! file_systems {
+    ($($name:ident: $kind:literal $choice:ident),* $(,)?) => {
+        mod on { $(#[test] #[ignore = "needs root: mounts"] fn $name() { super::everywhere($kind, super::$choice) })* }
+    };
+}
+
+file_systems!(
+    ext4_erofs: "ext4" Erofs,
+    ext4_overlay: "ext4" Overlay,
+    xfs_erofs: "xfs" Erofs,
+    xfs_overlay: "xfs" Overlay,
+    btrfs_erofs: "btrfs" Erofs,
+    btrfs_overlay: "btrfs" Overlay,
+    tmpfs_overlay: "tmpfs" Overlay,
+);
+
+fn everywhere(kind: &str, choice: SnapshotterChoice) {
+    let tests: [fn(SnapshotterChoice); 9] = [
+        a_tree_with_everything,
+        sparse_files,
+        whiteouts_and_opaque_directories,
+        the_last_entry_of_a_name_wins,
+        layers_of_other_formats,
+        overlay_attributes_are_not_smuggled_in,
+        undescribed_parents_keep_what_they_are_below,
+        hard_links_to_files_of_lower_layers,
+        damage_leaves_nothing,
+    ];
+    on_file_system(kind, || tests.iter().for_each(|test| test(choice)));
+}
+
+/// EROFS cannot read files of a tmpfs: asked for, it is refused; left to choose, directories are taken.
+#[test]
+#[ignore = "needs root: mounts"]
+fn erofs_on_tmpfs_is_refused_and_not_chosen() {
+    on_file_system("tmpfs", || {
+        let sandbox = Sandbox::new(SnapshotterChoice::Auto);
+        assert_eq!(sandbox.images.snapshotter(), carboy_image::SnapshotterKind::Overlay);
+        let open = carboy_image::Images::open(&sandbox.path("root"), &sandbox.path("run"), Erofs);
+        let error = open.err().unwrap().to_string();
+        assert!(error.starts_with("the erofs snapshotter does not work here: "), "{error}");
+    });
+}
 
 const EVERYTHING: &str = r#"
     mkdir -p dir/sub empty "$(printf 'odd\nname \xff')" many
@@ -49,7 +96,9 @@ const EVERYTHING: &str = r#"
 "#;
 
 fn everything(dir: &Path) {
-    shell(dir, EVERYTHING);
+    // XFS has no longer link targets than 1024 bytes.
+    let xfs = rustix::fs::statfs(dir).unwrap().f_type == 0x5846_5342;
+    shell(dir, &if xfs { EVERYTHING.replace("1..3000", "1..1000") } else { EVERYTHING.to_owned() });
     let long = "y".repeat(700);
     for (path, name, value) in [
         ("dir/file", "user.note", "value"),
@@ -241,8 +290,10 @@ fn hostile_layers_are_refused_or_harmless(choice: SnapshotterChoice) {
         ("leads out of the root", TarBuilder::default().file("../outside", b"x").take()),
         ("leads out of the root", TarBuilder::default().file("a/../../outside", b"x").take()),
         ("leads out of the root", TarBuilder::default().hard_link("h", "../../outside").take()),
-        ("does not have before it", TarBuilder::default().hard_link("h", "/etc/passwd").take()),
-        ("does not have before it", TarBuilder::default().symlink("l", "/etc").hard_link("h", "l/passwd").take()),
+        ("not below a directory", TarBuilder::default().symlink("l", "/etc").hard_link("h", "l/passwd").take()),
+        ("which this layer removes", TarBuilder::default().file(".wh.a", b"").hard_link("h", "a").take()),
+        ("which this layer removes", TarBuilder::default().file(".wh.a", b"").hard_link("h", "a/b").take()),
+        ("which this layer hides", TarBuilder::default().file("d/.wh..wh..opq", b"").hard_link("h", "d/b").take()),
         ("hard link to the directory", TarBuilder::default().directory("d", 0o755).hard_link("h", "d").take()),
         ("whiteout", TarBuilder::default().file(".wh..", b"").take()),
         ("whiteout", TarBuilder::default().file("a/.wh...", b"").take()),
@@ -402,4 +453,83 @@ fn undescribed_parents_keep_what_they_are_below(choice: SnapshotterChoice) {
     sandbox.with_root(&image, |root| {
         assert_eq!((mode(&root.join("tmp")), mode(&root.join("srv"))), (0o700, 0o755));
     });
+}
+
+/// As GNU tar links when it extracts one layer over the other.
+fn hard_links_to_files_of_lower_layers(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let mut base = TarBuilder::default();
+    base.directory("./", 0o755).directory("etc", 0o750).directory("usr", 0o755).directory("usr/lib", 0o711);
+    base.pax(&[("SCHILY.xattr.user.note", "kept"), ("mtime", "1000000000.123456789")]);
+    base.raw("etc/passwd", b'0', b"root", "").symlink("lib", "usr/lib").file("usr/lib/so", &[7; 100_000]);
+    base.device("null", 1, 3).symlink("sym", "nowhere").file("moved", b"moved").file("covered", b"old");
+    let mut middle = TarBuilder::default();
+    middle.directory("middle", 0o700).file("middle/x", b"middle");
+    let mut top = TarBuilder::default();
+    top.hard_link("copy", "etc/passwd").hard_link("deep/er/copy", "./copy").hard_link("usr/so", "usr/lib/so");
+    top.hard_link("device", "null").hard_link("link", "sym").hard_link("from-middle", "middle/x");
+    top.hard_link("new", "moved").hard_link("kept", "covered").file("covered", b"new");
+    top.hard_link("replaced", "etc/passwd").file("replaced", b"file").file("was", b"1").hard_link("was", "etc/passwd");
+    let layers = [base.finish(), middle.finish(), top.finish()];
+    let extracted = sandbox.folder("extracted");
+    layers.iter().for_each(|tar| untar(tar, &extracted));
+    fs::remove_file(extracted.join("moved")).unwrap();
+    // The last layer removes what it linked to; tar knows no whiteouts.
+    let mut last = TarBuilder::default();
+    last.file(".wh.moved", b"").hard_link("through", "lib/so");
+    fs::hard_link(extracted.join("lib/so"), extracted.join("through")).unwrap();
+    let image = sandbox.image("links", &[&layers[..], &[last.finish()]].concat());
+    let (mut seen, mut expected) = (sandbox.with_root(&image, listing), listing(&extracted));
+    for listed in [&mut seen, &mut expected] {
+        for (name, line) in listed.iter_mut() {
+            // Directories that were extracted into have the time of that.
+            if line.starts_with("4") {
+                *line = format!("{} {}", name.display(), line.split(' ').take(2).collect::<Vec<_>>().join(" "));
+            }
+        }
+    }
+    // Behind a link the file itself is not linked to its copy; and overlayfs counts the name that the last layer hides.
+    for name in ["through", "usr/so", "usr/lib/so", "new"] {
+        let cut = |line: &String| line.split(" links ").next().unwrap().to_owned();
+        assert_eq!(cut(&seen.remove(Path::new(name)).unwrap()), cut(&expected.remove(Path::new(name)).unwrap()));
+    }
+    assert_same(&seen, &expected);
+    // Taken in again, and over another base.
+    sandbox.image("links again", &layers);
+    let mut other = TarBuilder::default();
+    other.file("etc/passwd", b"other").file("null", b"").file("sym", b"").file("usr/lib/so", b"").file("moved", b"");
+    other.file("covered", b"").file("middle/x", b"");
+    fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
+    let image = sandbox.image("other", &[other.finish(), layers[2].clone()]);
+    sandbox.with_root(&image, |root| assert_eq!(fs::read(root.join("deep/er/copy")).unwrap(), b"other"));
+    sandbox.assert_nothing_left();
+}
+
+fn hard_links_to_nothing_are_refused_with_the_image(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let mut base = TarBuilder::default();
+    base.file("a/x", b"1").symlink("loop", "loop").file("gone", b"1").symlink("out", "../../../../etc");
+    let mut middle = TarBuilder::default();
+    middle.file(".wh.gone", b"").file("a/.wh..wh..opq", b"").file("a/y", b"1");
+    for (target, why) in [
+        ("nothing", "have such a file"),
+        ("a", "have such a file"),
+        ("a/x", "have such a file"),
+        ("gone", "have such a file"),
+        ("loop/x", "symbolic links"),
+        // Outside of the image there is nothing.
+        ("out/passwd", "have such a file"),
+    ] {
+        let mut top = TarBuilder::default();
+        top.hard_link("h", target);
+        let error = sandbox.try_image("refused", &[base.finish(), middle.finish(), top.finish()]).unwrap_err();
+        let text =
+            format!("{error} {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        assert!(text.contains(why), "{target}: {text}");
+        let error = sandbox.try_image("refused", &[top.finish()]).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains(target), "{error:?}");
+        assert!(sandbox.images.list().unwrap().is_empty());
+    }
+    sandbox.images.collect().unwrap();
+    sandbox.assert_nothing_left();
 }

@@ -91,7 +91,7 @@ fn an_index_by_platform_and_shared_layers() {
     registry.fill();
     let sandbox = sandbox();
     let reference = registry.reference("t:multi");
-    let options = |platform: &str| PullOptions { platform: Some(platform.parse().unwrap()), parallel: None };
+    let options = |platform: &str| PullOptions { platform: Some(platform.parse().unwrap()), ..PullOptions::default() };
     let client = Client::default();
     let amd = pull(&sandbox.images, &client, &reference, &options("linux/amd64"), &NoProgress).unwrap();
     assert_eq!(amd.image.config.config.env, ["WHICH=amd64"]);

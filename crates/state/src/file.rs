@@ -1,5 +1,6 @@
 //! Files written whole: temp file, fsync, rename, fsync of the folder.
 
+use crate::fault;
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,7 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32, durability: Durabili
         let _ = std::fs::remove_file(&temp);
     }
     result?;
+    fault::point("record: named, not synced");
     if durability == Durability::Machine { sync_folder(folder) } else { Ok(()) }
 }
 
@@ -73,10 +75,12 @@ fn write_and_rename(
         source: e.into(),
     })?;
     let mut file = File::from(fd);
+    fault::point("record: temp file made");
     file.write_all(content).map_err(FileError::at("write", temp))?;
     if durability == Durability::Machine {
         file.sync_all().map_err(FileError::at("sync", temp))?;
     }
+    fault::point("record: written, not named");
     std::fs::rename(temp, path).map_err(FileError::at("rename to", path))
 }
 

@@ -6,6 +6,7 @@
 //! ends with its holder, however the holder ends.
 #![forbid(unsafe_code)]
 
+pub mod fault;
 pub mod file;
 pub mod lock;
 pub mod process;

@@ -36,9 +36,29 @@ impl Lock {
         }
     }
 
+    /// Waits for the lock on a folder itself, which exists.
+    pub fn wait_folder(path: &Path) -> Result<Lock, FileError> {
+        let fd = open_folder(path)?;
+        loop {
+            match flock(&fd, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(Lock(fd)),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(FileError::at("lock", path)(e.into())),
+            }
+        }
+    }
+
+    /// Takes the lock on a folder itself, which exists, if nobody has it.
+    pub fn attempt_folder(path: &Path) -> Result<Option<Lock>, FileError> {
+        Self::attempt_on(open_folder(path)?, path, LockMode::Exclusive)
+    }
+
     /// Takes the lock if nobody holds it in a way that excludes `mode`; otherwise `None`.
     pub fn attempt(path: &Path, mode: LockMode) -> Result<Option<Lock>, FileError> {
-        let fd = open(path)?;
+        Self::attempt_on(open(path)?, path, mode)
+    }
+
+    fn attempt_on(fd: OwnedFd, path: &Path, mode: LockMode) -> Result<Option<Lock>, FileError> {
         let operation = match mode {
             LockMode::Shared => FlockOperation::NonBlockingLockShared,
             LockMode::Exclusive => FlockOperation::NonBlockingLockExclusive,
@@ -51,10 +71,22 @@ impl Lock {
     }
 }
 
+impl From<Lock> for OwnedFd {
+    /// The descriptor that holds the lock, for a process that is to hold it in turn.
+    fn from(lock: Lock) -> OwnedFd {
+        lock.0
+    }
+}
+
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd, FileError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| FileError::at("open", path)(e.into()))
 }
 
 fn open(path: &Path) -> Result<OwnedFd, FileError> {

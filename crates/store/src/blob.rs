@@ -3,6 +3,7 @@
 use crate::open::make_folder;
 use crate::{Hasher, Ingest, Store, StoreError};
 use carboy_oci::Digest;
+use carboy_state::fault;
 use carboy_state::file::{FileError, sync_folder};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -72,7 +73,9 @@ impl Store {
         let path = self.blob_path(digest);
         make_folder(path.parent().unwrap_or(self.root()))?;
         std::fs::set_permissions(file, Permissions::from_mode(0o444)).map_err(FileError::at("chmod", file))?;
+        fault::point("blob: not named");
         std::fs::rename(file, &path).map_err(FileError::at("rename to", &path))?;
+        fault::point("blob: named, not synced");
         Ok(())
     }
 

@@ -1,13 +1,9 @@
 //! Mark and sweep. Marking happens under the exclusive lock; deleting does not: what is not marked is renamed into `trash/` first.
 
-use crate::open::names_in;
-use crate::{Store, StoreError, tree_size};
+use crate::open::{names_in, temp_files_in};
+use crate::{Store, StoreError};
 use carboy_oci::Digest;
-use carboy_state::file::FileError;
 use std::collections::HashSet;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a collection must keep.
 #[derive(Debug, Default)]
@@ -29,77 +25,47 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-static SERIAL: AtomicU32 = AtomicU32::new(0);
-
 impl Store {
     /// Removes the blobs and layers that neither `mark` names nor a lease protects. `mark` is called under the exclusive lock, with
     /// the names of all layers; an error of it ends the collection before anything is removed.
     pub fn collect<E: From<StoreError>>(&self, mark: impl FnOnce() -> Result<Marks, E>) -> Result<Collected, E> {
-        let mut collected = Collected::default();
-        {
-            let _exclusive = self.lock_exclusive()?;
-            let marks = mark()?;
-            let leased: HashSet<Digest> = self.leased()?.into_iter().collect();
-            let blobs: HashSet<&str> = marks.blobs.union(&leased).map(Digest::as_str).collect();
-            let layers: HashSet<&str> = marks.layers.union(&leased).map(Digest::hex).collect();
-            for algorithm in names_in(&self.root().join("blobs"))? {
-                let folder = self.root().join("blobs").join(&algorithm);
-                for hex in names_in(&folder)? {
-                    let name = format!("{algorithm}:{hex}");
-                    if !blobs.contains(name.as_str()) {
-                        self.trash(&folder.join(&hex))?;
-                        collected.blobs.push(name);
-                    }
-                }
-            }
-            for name in self.layer_names()?.into_iter().filter(|name| !layers.contains(name.as_str())) {
-                self.trash(&self.root().join("layers").join(&name))?;
-                collected.layers.push(name);
-            }
-        }
+        let mut collected = self.collect_to_trash(mark)?;
         collected.bytes = self.empty_trash()?;
         Ok(collected)
     }
 
-    /// Moves a file or a folder into `trash/`; false if it does not exist.
-    pub fn trash(&self, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let target = self.root().join("trash").join(format!("{}-{serial}-{name}", std::process::id()));
-        match std::fs::rename(path, &target) {
-            Ok(()) => Ok(Some(target)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            // Left there by a dead process with this PID.
-            Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
-                self.trash(path)
+    /// [`Store::collect`], but what is removed is only moved to the trash: its bytes are not given back yet, and not counted.
+    pub fn collect_to_trash<E: From<StoreError>>(
+        &self,
+        mark: impl FnOnce() -> Result<Marks, E>,
+    ) -> Result<Collected, E> {
+        let mut collected = Collected::default();
+        let _exclusive = self.lock_exclusive()?;
+        let marks = mark()?;
+        let leased: HashSet<Digest> = self.leased()?.into_iter().collect();
+        let blobs: HashSet<&str> = marks.blobs.union(&leased).map(Digest::as_str).collect();
+        let layers: HashSet<&str> = marks.layers.union(&leased).map(Digest::hex).collect();
+        for algorithm in names_in(&self.root().join("blobs"))? {
+            let folder = self.root().join("blobs").join(&algorithm);
+            for hex in names_in(&folder)? {
+                let name = format!("{algorithm}:{hex}");
+                if !blobs.contains(name.as_str()) {
+                    self.trash(&folder.join(&hex))?;
+                    collected.blobs.push(name);
+                }
             }
-            Err(e) => Err(FileError::at("move to trash", path)(e).into()),
         }
-    }
-
-    /// Deletes what is in `trash/`, whoever put it there, and answers how many bytes that gave back.
-    pub fn empty_trash(&self) -> Result<u64, StoreError> {
-        let folder = self.root().join("trash");
-        let mut bytes = 0;
-        for name in names_in(&folder)? {
-            let path = folder.join(name);
-            bytes += tree_size(&path);
-            remove_tree(&path)?;
+        for name in self.layer_names()?.into_iter().filter(|name| !layers.contains(name.as_str())) {
+            self.trash(&self.root().join("layers").join(&name))?;
+            collected.layers.push(name);
         }
-        Ok(bytes)
-    }
-}
-
-/// Removes a file or a tree; another process may be at the same.
-pub(crate) fn remove_tree(path: &Path) -> Result<(), StoreError> {
-    let removed = match path.symlink_metadata() {
-        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::at("remove", path)(e).into()),
-        _ => Ok(()),
+        // Records are written under the shared lock: a temp file that is here now is a dead process's.
+        for folder in ["refs", "images"] {
+            for temp in temp_files_in(&self.root().join(folder))? {
+                self.trash(&temp)?;
+            }
+        }
+        Ok(collected)
     }
 }
 

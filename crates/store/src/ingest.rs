@@ -1,9 +1,9 @@
 //! Work in progress: one folder for each digest, under a lock that its holder's death releases.
 
-use crate::gc::remove_tree;
 use crate::open::{make_folder, names_in};
 use crate::{Store, StoreError};
 use carboy_oci::Digest;
+use carboy_state::fault;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
 use std::io;
@@ -30,7 +30,7 @@ impl Drop for Ingest {
         // Renamed first: whoever waits for the lock then finds that its file has lost its name, and starts anew in a new folder,
         // which a removal in place could take the files from.
         if let Ok(Some(trashed)) = self.store.trash(&self.folder) {
-            let _ = remove_tree(&trashed);
+            let _ = self.store.remove_trashed(&trashed);
         }
     }
 }
@@ -42,6 +42,7 @@ impl Store {
         let folder = self.root().join("ingest").join(digest.hex());
         loop {
             make_folder(&folder)?;
+            fault::point("claim: folder made");
             let path = folder.join("lock");
             let lock = match Lock::wait(&path, LockMode::Exclusive) {
                 Ok(lock) => lock,
@@ -51,6 +52,7 @@ impl Store {
             };
             if is_named(&lock, &path)? {
                 clear_except_lock(&folder)?;
+                fault::point("claim: taken");
                 return Ok(Ingest { store: self.clone(), folder, _lock: lock });
             }
         }

@@ -6,13 +6,16 @@
 use crate::open::names_in;
 use crate::{Store, StoreError};
 use carboy_oci::Digest;
+use carboy_state::fault;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
-use std::fs::OpenOptions;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Protects digests of blobs and layers until it is dropped.
 #[derive(Debug)]
@@ -35,13 +38,30 @@ impl Store {
             if let Some(lock) = Lock::attempt(&path, LockMode::Exclusive)? {
                 // A file of that name can only be left from a dead process with this PID; what it protected is void.
                 rustix::fs::ftruncate(lock.as_fd(), 0).map_err(|e| FileError::at("truncate", &path)(e.into()))?;
+                fault::point("lease: taken");
                 return Ok(Lease { store: self.clone(), path, _lock: lock });
             }
         }
     }
 
-    /// The digests that living processes protect; the files of dead ones are removed. Called under the exclusive lock.
-    pub(crate) fn leased(&self) -> Result<Vec<Digest>, StoreError> {
+    /// Whether a process died with a lease, at least so long ago: it may have left blobs and layers that nothing names.
+    pub fn has_dead_leases(&self, age: Duration) -> Result<bool, StoreError> {
+        let folder = self.root().join("leases");
+        for name in names_in(&folder)? {
+            let path = folder.join(name);
+            let Ok(file) = File::open(&path) else { continue };
+            // Shared, and for this moment only: a process that wants the name takes another one.
+            let held = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+            let is_old = || Some(file.metadata().ok()?.modified().ok()?.elapsed().unwrap_or_default() >= age);
+            if !held && is_old().unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The digests that living processes protect; the files of dead ones are removed. Only under the exclusive lock.
+    pub fn leased(&self) -> Result<Vec<Digest>, StoreError> {
         let mut digests = Vec::new();
         let folder = self.root().join("leases");
         for name in names_in(&folder)? {
@@ -75,6 +95,7 @@ impl Lease {
             .open(&self.path)
             .and_then(|mut file| file.write_all(format!("{digest}\n").as_bytes()))
             .map_err(FileError::at("write", &self.path))?;
+        fault::point("lease: protects one more");
         Ok(())
     }
 }

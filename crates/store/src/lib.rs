@@ -18,7 +18,7 @@
 //! refs/<escaped name>.json    name → descriptor of a manifest
 //! images/<hex>.json           image ID (config digest) → descriptor of its manifest
 //! leases/<pid>-<n>            digests in use by a living process, which holds the file's lock
-//! trash/                      renamed here, then deleted
+//! trash/                      renamed here, then deleted by whoever has the folder's lock
 //! ```
 #![forbid(unsafe_code)]
 
@@ -30,7 +30,9 @@ mod ingest;
 mod lease;
 mod open;
 mod refs;
+mod scan;
 mod space;
+mod trash;
 
 pub use blob::BlobWriter;
 pub use error::StoreError;
@@ -40,4 +42,5 @@ pub use ingest::Ingest;
 pub use lease::Lease;
 pub use open::Store;
 pub use refs::Ref;
-pub use space::{Space, tree_size};
+pub use scan::Scanned;
+pub use space::{Space, tree_size, tree_size_unseen};

@@ -37,6 +37,7 @@ impl Store {
         }
         make_folder(&runroot.join("layers"))?;
         store.clean_ingest()?;
+        store.clean_trash()?;
         Ok(store)
     }
 
@@ -103,6 +104,13 @@ pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>, StoreError> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// The temp files of records that a folder holds.
+pub(crate) fn temp_files_in(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = std::fs::read_dir(folder).map_err(FileError::at("list", folder))?;
+    let is_temp = |name: &str| name.starts_with('.') && name.ends_with(".tmp");
+    Ok(entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_temp)).map(|e| e.path()).collect())
 }
 
 #[cfg(test)]

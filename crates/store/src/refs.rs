@@ -4,6 +4,7 @@ use crate::open::names_in;
 use crate::{Store, StoreError};
 use carboy_oci::image::Descriptor;
 use carboy_oci::{Digest, Reference};
+use carboy_state::fault;
 use carboy_state::file::{Durability, FileError, read_json_if_exists, sync_folder, write_json};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -28,6 +29,7 @@ impl Store {
     /// Makes `name` mean `manifest`. What it meant before stays in the store until a collection.
     pub fn set_ref(&self, name: &Reference, manifest: &Descriptor) -> Result<(), StoreError> {
         let record = Record { name: name.to_string(), manifest: manifest.clone() };
+        let _shared = self.lock_shared()?;
         Ok(write_json(&self.ref_path(name), &record, Durability::Machine)?)
     }
 
@@ -48,10 +50,7 @@ impl Store {
         for file in names_in(&folder)? {
             let path = folder.join(&file);
             // A name may be removed between listing and reading.
-            let Some(record) = read_json_if_exists::<Record>(&path)? else { continue };
-            let name = Reference::parse(&record.name)
-                .map_err(|e| FileError::at("parse", &path)(io::Error::new(io::ErrorKind::InvalidData, e)))?;
-            refs.push(Ref { name, manifest: record.manifest });
+            refs.extend(read_ref(&path)?);
         }
         refs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(refs)
@@ -59,6 +58,7 @@ impl Store {
 
     /// Records an image: its ID, which is the digest of its configuration, and its manifest. It stays until it is removed, named or not.
     pub fn set_image(&self, id: &Digest, manifest: &Descriptor) -> Result<(), StoreError> {
+        let _shared = self.lock_shared()?;
         Ok(write_json(&self.image_path(id), &(id, manifest), Durability::Machine)?)
     }
 
@@ -77,7 +77,7 @@ impl Store {
         let folder = self.root().join("images");
         let mut images = Vec::new();
         for file in names_in(&folder)? {
-            images.extend(read_json_if_exists::<(Digest, Descriptor)>(&folder.join(file))?);
+            images.extend(read_image(&folder.join(file))?);
         }
         Ok(images)
     }
@@ -91,9 +91,23 @@ impl Store {
     }
 }
 
+/// The name that a file records; `None` if there is no such file.
+pub(crate) fn read_ref(path: &Path) -> Result<Option<Ref>, FileError> {
+    let Some(record) = read_json_if_exists::<Record>(path)? else { return Ok(None) };
+    let name = Reference::parse(&record.name)
+        .map_err(|e| FileError::at("parse", path)(io::Error::new(io::ErrorKind::InvalidData, e)))?;
+    Ok(Some(Ref { name, manifest: record.manifest }))
+}
+
+/// The image that a file records; `None` if there is no such file.
+pub(crate) fn read_image(path: &Path) -> Result<Option<(Digest, Descriptor)>, FileError> {
+    read_json_if_exists(path)
+}
+
 fn remove_record(path: &Path) -> Result<bool, StoreError> {
+    fault::point("record: to be removed");
     match std::fs::remove_file(path) {
-        Ok(()) => {}
+        Ok(()) => fault::point("record: removed, not synced"),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(FileError::at("remove", path)(e).into()),
     }

@@ -25,7 +25,11 @@ impl Store {
 
 /// Bytes on disk of a file or a tree, each inode counted once. What cannot be read counts nothing.
 pub fn tree_size(path: &Path) -> u64 {
-    let mut seen = HashSet::new();
+    tree_size_unseen(path, &mut HashSet::new())
+}
+
+/// [`tree_size`] without the files of several names that are in `seen` already, to which the others are added: device and inode.
+pub fn tree_size_unseen(path: &Path, seen: &mut HashSet<(u64, u64)>) -> u64 {
     let mut open = vec![path.to_owned()];
     let mut bytes = 0;
     while let Some(path) = open.pop() {

@@ -6,6 +6,7 @@ use super::user::User;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Dropped at the test's end, passed or failed: removes the containers and images that are left, then checks that no mount, process, cgroup or
 /// socket of this environment is.
@@ -107,7 +108,13 @@ impl Env {
     }
 
     /// Regular files below the root, but for those that every store has: what an image or container left there.
+    /// Waits for what is being deleted in the background.
     pub(crate) fn files(&self) -> Vec<String> {
+        let in_trash = || std::fs::read_dir(self.root().join("trash")).is_ok_and(|mut names| names.next().is_some());
+        let end = Instant::now() + Duration::from_secs(20) * super::slowness();
+        while in_trash() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let mut found = Vec::new();
         leftovers::walk(&self.root(), &mut |path, kind| {
             let name = path.strip_prefix(self.root()).unwrap().to_string_lossy().into_owned();

@@ -1,6 +1,6 @@
 //! `image …`, and the same commands without that word.
 
-use super::{InspectArgs, PullArgs, PushArgs, RegistryArgs};
+use super::{ImagePruneArgs, InspectArgs, PullArgs, PushArgs, RegistryArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -38,6 +38,8 @@ pub(crate) enum ImageCommand {
     Rm(RmiArgs),
     /// Print everything known of images, as JSON
     Inspect(InspectArgs),
+    /// Remove images that nobody uses
+    Prune(ImagePruneArgs),
     /// Whether an image is here: exit code 0 or 1, and no output
     Exists(ExistsArgs),
     /// Draw an image's layers
@@ -246,6 +248,9 @@ pub(crate) struct LoadArgs {
     /// Archive [default: standard input]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
+    /// Do not keep the compressed layers: less space, but the image cannot be pushed as it came
+    #[arg(long)]
+    pub(crate) drop_blobs: bool,
     /// Print nothing but the names of the images
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -26,7 +26,10 @@ pub(crate) use logs::LogsArgs;
 pub(crate) use ps::PsArgs;
 pub(crate) use registry::{Compression, LoginArgs, LogoutArgs, ManifestFormat, PullArgs, PushArgs, RegistryArgs};
 pub(crate) use run::{PullPolicy, RunArgs, environment};
-pub(crate) use system::{ExplainArgs, ExplainCommand, FormatArgs, InternalCommand};
+pub(crate) use system::{
+    CheckArgs, DfArgs, ExplainArgs, ExplainCommand, FormatArgs, ImagePruneArgs, InternalCommand, SystemCommand,
+    SystemPruneArgs,
+};
 pub(crate) use words::{command_words, with_switch_values};
 
 use clap::{Args, Parser, Subcommand};
@@ -99,6 +102,9 @@ pub(crate) enum Command {
     /// Image commands, under Docker's longer names
     #[command(subcommand)]
     Image(ImageCommand),
+    /// What the store takes, giving it back, and checking it
+    #[command(subcommand)]
+    System(SystemCommand),
     /// Work that an ordinary user's engine does within its user namespace
     #[command(subcommand, hide = true)]
     Internal(InternalCommand),

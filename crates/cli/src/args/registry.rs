@@ -47,6 +47,9 @@ pub(crate) struct PullArgs {
     /// Kept for Docker's sake: signatures of that kind are not looked at
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) disable_content_trust: Option<bool>,
+    /// Do not keep the compressed layers: less space, but the image cannot be pushed as it came
+    #[arg(long)]
+    pub(crate) drop_blobs: bool,
     /// Only print the image's name
     #[arg(short, long)]
     pub(crate) quiet: bool,

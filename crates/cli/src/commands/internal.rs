@@ -15,6 +15,11 @@ pub(super) fn internal(global: &Global, command: InternalCommand) -> Outcome {
         InternalCommand::ImportHello => {
             settings::engine(global)?.import_hello()?;
         }
+        InternalCommand::EmptyTrash { locked } => {
+            // Whoever ends the command that started this does not end this.
+            let _ = rustix::process::setsid();
+            settings::engine(global)?.empty_trash(locked)?;
+        }
         InternalCommand::CopyUp { destination, target, lower } => {
             carboy_engine::copy_up(&lower, &destination, &target).map_err(Failure::from)?;
         }

@@ -15,6 +15,7 @@ mod ps;
 mod pull;
 mod push;
 mod run;
+mod system;
 
 use crate::args::{Cli, Command, ContainerCommand, ContainerVerb, ExplainCommand, Global, ImageCommand, ImageVerb};
 use crate::failure::{Failure, Outcome};
@@ -46,6 +47,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Version(args) => info::version(&args),
         Command::Info(args) => info::info(global, &args),
+        Command::System(command) => system::system(global, command),
         Command::Internal(command) => internal::internal(global, command),
     }
 }
@@ -87,6 +89,7 @@ fn image_group(global: &Global, command: ImageCommand) -> Outcome {
         ImageCommand::Ls(args) => image::images(global, &args),
         ImageCommand::Rm(args) => image::rmi(global, &args),
         ImageCommand::Inspect(args) => inspect::inspect(global, &args, Some("image")),
+        ImageCommand::Prune(args) => system::prune_images(global, &args),
         ImageCommand::Exists(args) => image::exists(global, &args),
         ImageCommand::Tree(args) => image::tree(global, &args),
     }

@@ -23,7 +23,9 @@ pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
         return Ok(code);
     }
     let client = registry::client(&args.registry)?;
-    let job = Job { engine: &engine, client: &client, args, options: PullOptions { platform: wanted, parallel: None } };
+    let options =
+        PullOptions { platform: wanted, drop_blobs: args.drop_blobs.then_some(true), ..PullOptions::default() };
+    let job = Job { engine: &engine, client: &client, args, options };
     for (name, meant) in args.images.iter().zip(&meant) {
         if engine.is_embedded(name) {
             return Err(usage(format!("{name} is the image embedded in this program: it need not be pulled")));
@@ -172,7 +174,7 @@ pub(super) fn for_run(
         });
     }
     let client = registry::client(&RegistryArgs { tls_verify, ..RegistryArgs::default() })?;
-    let options = PullOptions { platform: wanted, parallel: None };
+    let options = PullOptions { platform: wanted, ..PullOptions::default() };
     first_of(&meant, |reference| {
         let display = Display::new(io::stderr(), false).context("look at standard error")?;
         let pulled = carboy_image::pull::pull(engine.images()?, &client, reference, &options, &display);

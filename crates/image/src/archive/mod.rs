@@ -68,6 +68,34 @@ impl Images {
     /// # Errors
     /// If the archive cannot be read, is of no known kind, or an image in it is damaged. Images before that one stay loaded.
     pub fn load(&self, source: LoadSource<'_>, progress: LoadProgress<'_>) -> Result<Vec<Loaded>, ImageError> {
+        self.load_with(source, self.drop_blobs, progress)
+    }
+
+    /// [`Images::load`], with or without keeping the layers' blobs.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn load_with(
+        &self,
+        source: LoadSource<'_>,
+        drop_blobs: bool,
+        progress: LoadProgress<'_>,
+    ) -> Result<Vec<Loaded>, ImageError> {
+        let loaded = self.load_all(source, drop_blobs, progress);
+        match &loaded {
+            // The archive's own error is the one to report.
+            Err(_) => drop(self.collect()),
+            Ok(_) => self.clear_up_after_the_dead()?,
+        }
+        loaded
+    }
+
+    fn load_all(
+        &self,
+        source: LoadSource<'_>,
+        drop_blobs: bool,
+        progress: LoadProgress<'_>,
+    ) -> Result<Vec<Loaded>, ImageError> {
         let members = Members::open(source, &self.store.root().join("ingest"))?;
         let found = if members.has("index.json") && members.has("oci-layout") {
             oci::find(&members)?
@@ -82,11 +110,17 @@ impl Images {
         if found.is_empty() {
             return Err(ImageError::Inconsistent("the archive holds no image for this platform".to_owned()));
         }
-        found.into_iter().map(|found| self.load_found(&members, found, progress)).collect()
+        found.into_iter().map(|found| self.load_found(&members, found, drop_blobs, progress)).collect()
     }
 
-    fn load_found(&self, members: &Members, found: Found, progress: LoadProgress<'_>) -> Result<Loaded, ImageError> {
-        let intake = self.intake()?;
+    fn load_found(
+        &self,
+        members: &Members,
+        found: Found,
+        drop_blobs: bool,
+        progress: LoadProgress<'_>,
+    ) -> Result<Loaded, ImageError> {
+        let intake = self.intake()?.dropping_blobs(drop_blobs);
         layers::take_in(&intake, members, &found, progress)?;
         let image = intake.finish(&found.names, &found.media_type, &found.manifest, &found.config)?;
         Ok(Loaded { image, names: found.names })

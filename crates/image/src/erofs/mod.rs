@@ -47,6 +47,7 @@ pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), La
         size: tree.content_size(),
         root: tree.root_directory(),
         implicit: tree.implicit_directories(),
+        links: tree.links_below(),
         ..TarSummary::default()
     };
     Ok((Index(tree), summary))

@@ -75,7 +75,7 @@ impl Writer<'_> {
                 (Data::Chunks(chunks.map_or(0, |chunks| chunks.bits)), chunks)
             }
             Body::Device(device) => (Data::Device(*device), None),
-            Body::Fifo | Body::Whiteout => (Data::Device(0), None),
+            Body::Fifo | Body::Whiteout | Body::Below(_) => (Data::Device(0), None),
         };
         self.output.pad_to(place.at)?;
         let fields = InodeFields {

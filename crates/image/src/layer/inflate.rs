@@ -1,6 +1,7 @@
 //! What a layer blob is compressed with, told by its first bytes, and undoing it.
 
 use std::io::{self, BufRead, Read};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// How a blob is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,5 +40,85 @@ impl Format {
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
             Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
         })
+    }
+}
+
+/// Bytes of zstd windows that this process holds at a time: layers with large windows are inflated one after the other. What a single
+/// one needs it gets; zstd itself refuses windows beyond 128 MiB.
+const WINDOWS_LIMIT: u64 = 24 << 20;
+
+static WINDOWS: Mutex<u64> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+
+/// The right to hold a window, until it is dropped.
+pub(super) struct Window(u64);
+
+impl Window {
+    /// Waits until there is room for the window that a blob with this beginning needs.
+    pub(super) fn wait(begin: &[u8]) -> Self {
+        let size = zstd_window(begin).unwrap_or(0);
+        if size == 0 {
+            return Window(0);
+        }
+        let mut held = WINDOWS.lock().unwrap_or_else(PoisonError::into_inner);
+        while *held > 0 && *held + size > WINDOWS_LIMIT {
+            held = GIVEN_BACK.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        *held += size;
+        Window(size)
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        *WINDOWS.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        GIVEN_BACK.notify_all();
+    }
+}
+
+/// The window of the first frame in bytes (RFC 8878, 3.1.1.1): what its decoder must remember of what it has written.
+fn zstd_window(begin: &[u8]) -> Option<u64> {
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = begin else { return None };
+    if descriptor & 0x20 == 0 {
+        let (exponent, mantissa) = (u32::from(*rest.first()? >> 3), u64::from(rest.first()? & 7));
+        let base = 1u64 << (10 + exponent);
+        return Some(base + base / 8 * mantissa);
+    }
+    // A single segment: the window is the content, whose size follows the dictionary's ID.
+    let id = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let field = rest.get(id..id + length)?;
+    let size = field.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    Some(if length == 2 { size + 256 } else { size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_read_from_the_frame() {
+        let noise: Vec<u8> = (0..400_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(20).unwrap();
+        io::Write::write_all(&mut encoder, &noise).unwrap();
+        assert_eq!(zstd_window(&encoder.finish().unwrap()), Some(1 << 20));
+        let whole = zstd::bulk::compress(&noise[..100_000], 1).unwrap();
+        assert_eq!(zstd_window(&whole), Some(100_000));
+        let small = zstd::bulk::compress(&noise[..200], 1).unwrap();
+        assert_eq!(zstd_window(&small), Some(200));
+        assert_eq!((zstd_window(b"\x1f\x8b"), zstd_window(&whole[..5])), (None, None));
+    }
+
+    #[test]
+    fn a_large_window_waits_for_the_others() {
+        let mut begin = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 15 << 3];
+        let (one, other) = (Window::wait(&begin), Window::wait(b"plain"));
+        begin[5] = 13 << 3;
+        let waiting = std::thread::spawn(move || Window::wait(&begin).0);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        drop((one, other));
+        assert_eq!(waiting.join().unwrap(), 8 << 20);
     }
 }

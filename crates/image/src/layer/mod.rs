@@ -69,11 +69,12 @@ pub struct LayerIngest<'a> {
     ingest: Ingest,
     blob: Descriptor,
     diff_id: Digest,
+    keep_blob: bool,
 }
 
 impl<'a> LayerIngest<'a> {
-    pub(crate) fn new(images: &'a Images, ingest: Ingest, blob: Descriptor, diff_id: Digest) -> Self {
-        LayerIngest { images, ingest, blob, diff_id }
+    pub(crate) fn new(images: &'a Images, ingest: Ingest, blob: Descriptor, diff_id: Digest, keep_blob: bool) -> Self {
+        LayerIngest { images, ingest, blob, diff_id, keep_blob }
     }
 
     /// Reads the blob from `src` to its end: bytes → digest of the blob ∥ inflate ∥ digest of the tar ∥ unpack or index. The layer is

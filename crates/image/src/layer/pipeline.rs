@@ -12,12 +12,13 @@
 //! damaged download is reported as what it is, a wrong digest, and not as a strange tar.
 
 use super::buffers::{Buffer, ChannelReader, Pool, channel};
-use super::inflate::Format;
+use super::inflate::{Format, Window};
 use super::{LayerIngest, LayerRecord, Progress};
 use crate::LayerError;
-use crate::parents::write_implicit;
+use crate::parents::write_open_ends;
 use crate::tar::TarSummary;
 use carboy_oci::Digest;
+use carboy_state::fault;
 use carboy_state::file::{Durability, FileError, sync_folder, write_json};
 use carboy_store::{Hasher, StoreError};
 use rustix::fs::Advice;
@@ -38,6 +39,7 @@ pub(super) fn run(layer: LayerIngest<'_>, src: &mut dyn Read, progress: Progress
     let folder = layer.ingest.folder();
     let (work, blob_path) = (folder.join("work"), folder.join("blob"));
     std::fs::create_dir(&work).map_err(FileError::at("create folder", &work))?;
+    fault::point("layer: begun");
     let pool = Pool::default();
     let first = pool.fill(|buffer| src.read(buffer)).map_err(LayerError::Read)?;
     let format = Format::of(first.as_deref().map_or(&[], |buffer| buffer));
@@ -49,7 +51,7 @@ pub(super) fn run(layer: LayerIngest<'_>, src: &mut dyn Read, progress: Progress
         hasher: Hasher::like(&layer.blob.digest),
         size: 0,
         expected: layer.blob.size,
-        copy: if kept_tar.is_some() { None } else { Some(Copy::create(&blob_path)?) },
+        copy: if kept_tar.is_some() || !layer.keep_blob { None } else { Some(Copy::create(&blob_path)?) },
         progress,
     };
     let outcome = thread::scope(|scope| -> Result<Outcome, LayerError> {
@@ -57,7 +59,11 @@ pub(super) fn run(layer: LayerIngest<'_>, src: &mut dyn Read, progress: Progress
         let (to_hash, mut hashed) = channel();
         let (to_unpack, mut tar) = channel();
         let limit = FREE_GROWTH.saturating_add(layer.blob.size.saturating_mul(RATIO_LIMIT));
-        let inflate = spawn(scope, "inflate", move || inflate(format, raw, &[to_hash, to_unpack], limit))?;
+        let begin: Vec<u8> = first.iter().flat_map(|buffer| buffer.iter().take(32).copied()).collect();
+        let inflate = spawn(scope, "inflate", move || {
+            let _window = Window::wait(&begin);
+            inflate(format, raw, &[to_hash, to_unpack], limit)
+        })?;
         let mut hasher = Hasher::like(&layer.diff_id);
         let hash = spawn(scope, "hash", move || {
             while let Some(buffer) = hashed.next_buffer() {
@@ -115,15 +121,20 @@ fn publish(
     let folder = store.layer_dir(&layer.diff_id);
     // The same layer from another blob, compressed otherwise: what is there may be mounted, and stays.
     let present = snapshotter.has(&folder);
-    match kept_tar.map(|tar| snapshotter.tar_in(&folder).filter(|_| present).unwrap_or(tar)) {
+    match kept_tar.filter(|_| layer.keep_blob).map(|tar| snapshotter.tar_in(&folder).filter(|_| present).unwrap_or(tar))
+    {
         Some(tar) if outcome.tar_size.is_multiple_of(512) => {
             std::fs::hard_link(&tar, &blob).map_err(FileError::at("link", &blob))?;
         }
         Some(tar) => copy_start(&tar, &blob, outcome.tar_size).map_err(FileError::at("copy to", &blob))?,
         None => {}
     }
-    store.publish_blob(&blob, &layer.blob.digest)?;
-    store.sync_blobs(layer.blob.digest.algorithm())?;
+    fault::point("layer: synced, not named");
+    if layer.keep_blob {
+        store.publish_blob(&blob, &layer.blob.digest)?;
+        store.sync_blobs(layer.blob.digest.algorithm())?;
+        fault::point("layer: its blob is named");
+    }
     if present {
         return Ok(());
     }
@@ -144,8 +155,13 @@ fn publish(
         skipped_devices: outcome.summary.skipped_devices,
     };
     write_json(&folder.join(LayerRecord::FILE), &record, Durability::Machine)?;
-    write_implicit(&folder, &outcome.summary.implicit)?;
+    write_open_ends(&folder, &outcome.summary.implicit, &outcome.summary.links)?;
+    if !layer.keep_blob {
+        layer.images.mark_blob_dropped(&layer.diff_id)?;
+    }
+    fault::point("layer: recorded, not present");
     snapshotter.publish(work, &folder)?;
+    fault::point("layer: present, not synced");
     sync_folder(&folder)?;
     Ok(sync_folder(&store.root().join("layers"))?)
 }

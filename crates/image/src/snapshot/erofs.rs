@@ -14,6 +14,7 @@ use crate::layer::Copy;
 use crate::tar::TarSummary;
 use crate::{ImageError, LayerError};
 use carboy_oci::Digest;
+use carboy_state::fault;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
 use carboy_store::Store;
@@ -73,6 +74,7 @@ impl Snapshotter for Erofs {
         for name in [TAR, INDEX] {
             let target = layer_dir.join(name);
             std::fs::rename(work.join(name), &target).map_err(FileError::at("rename to", &target))?;
+            fault::point("layer: a file of it is named");
         }
         Ok(())
     }

@@ -89,6 +89,8 @@ pub(crate) fn choose(store: &Store, choice: SnapshotterChoice) -> Result<Box<dyn
     match choice {
         SnapshotterChoice::Overlay => Ok(overlay()),
         SnapshotterChoice::Auto if !probe::erofs_works_cached(store) => Ok(overlay()),
+        SnapshotterChoice::Erofs if probe::erofs_works_cached(store) => Ok(Box::new(erofs::Erofs)),
+        // Once more, to hear why not.
         SnapshotterChoice::Erofs => match probe::try_erofs(store) {
             Ok(()) => Ok(Box::new(erofs::Erofs)),
             Err(e) => Err(ImageError::Snapshotter { name: "erofs", why: probe::chain(&*e) }),

@@ -1,7 +1,7 @@
 //! What the tests of layers share: a store of their own, layers made by GNU tar, and trees compared file by file with metadata.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-use carboy_image::{Image, Images, LayerError, SnapshotterChoice};
+use carboy_image::{Image, ImageError, Images, LayerError, SnapshotterChoice};
 use carboy_oci::image::{Descriptor, media_type};
 use carboy_oci::{Digest, Reference};
 use carboy_store::Hasher;
@@ -14,6 +14,28 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+thread_local! {
+    /// Where this thread's stores are, if not where temporary files are.
+    static PARENT: std::cell::RefCell<Option<PathBuf>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Calls `test`, whose stores are on a file system of this kind, made for that in memory.
+pub fn on_file_system(kind: &str, test: impl FnOnce()) {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mount = dir.path().join("mount");
+    fs::create_dir(&mount).unwrap();
+    let _unmount = Unmount(mount.clone());
+    let script = match kind {
+        "tmpfs" => "mount -t tmpfs -o size=320m none mount".to_owned(),
+        "ext4" => "truncate -s 320M image; mkfs.ext4 -q -b 4096 image; mount -o loop image mount".to_owned(),
+        _ => format!("truncate -s 320M image; mkfs.{kind} -q image; mount -o loop image mount"),
+    };
+    shell(dir.path(), &script);
+    PARENT.set(Some(mount));
+    test();
+    PARENT.set(None);
+}
+
 /// A store in a folder of its own; dropping it unmounts and removes everything.
 pub struct Sandbox {
     pub dir: tempfile::TempDir,
@@ -22,7 +44,8 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub fn new(choice: SnapshotterChoice) -> Self {
-        Self::within(&std::env::temp_dir(), choice)
+        let parent = PARENT.with_borrow(Clone::clone).unwrap_or_else(std::env::temp_dir);
+        Self::within(&parent, choice)
     }
 
     pub fn within(parent: &Path, choice: SnapshotterChoice) -> Self {
@@ -44,6 +67,11 @@ impl Sandbox {
 
     /// Takes in an image of these layer tars.
     pub fn image(&self, name: &str, layers: &[Vec<u8>]) -> Image {
+        self.try_image(name, layers).unwrap()
+    }
+
+    /// Takes in an image of these layer tars, which may be refused.
+    pub fn try_image(&self, name: &str, layers: &[Vec<u8>]) -> Result<Image, ImageError> {
         let intake = self.images.intake().unwrap();
         let mut descriptors = Vec::new();
         for tar in layers {
@@ -54,7 +82,8 @@ impl Sandbox {
         }
         let diff_ids: Vec<Digest> = layers.iter().map(|tar| Hasher::digest_of(tar)).collect();
         let (manifest, config) = manifest_and_config(&descriptors, &diff_ids);
-        intake.finish(&[Reference::parse(name).unwrap()], media_type::OCI_MANIFEST, &manifest, &config).unwrap()
+        let name = Reference::parse(&name.replace(' ', "-")).unwrap();
+        intake.finish(&[name], media_type::OCI_MANIFEST, &manifest, &config)
     }
 
     /// Takes in one layer, uncompressed.

@@ -66,7 +66,7 @@ pub(in crate::commands) fn images(global: &Global, args: &ImagesArgs) -> Outcome
 }
 
 /// When an image was made, in nanoseconds since the epoch; 0 if its configuration does not say.
-pub(super) fn created_ns(image: &Image) -> u64 {
+pub(crate) fn created_ns(image: &Image) -> u64 {
     let time: Option<jiff::Timestamp> = image.created.as_deref().and_then(|text| text.parse().ok());
     time.map_or(0, |time| time.as_nanosecond().try_into().unwrap_or(0))
 }

@@ -20,13 +20,18 @@ pub(in crate::commands) fn load(global: &Global, args: &LoadArgs) -> Outcome {
     }
     let quiet = |_: &Digest, _: u64, _: u64| {};
     let images = engine.images()?;
+    let drop_blobs = args.drop_blobs || images.drops_blobs();
     let loaded: Vec<Loaded> = match &args.input {
         Some(path) => {
             // Said here with the path, before the archive's format is looked at.
             std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;
-            images.load(LoadSource::Path(path), &quiet).with_context(|| format!("load {}", path.display()))?
+            images
+                .load_with(LoadSource::Path(path), drop_blobs, &quiet)
+                .with_context(|| format!("load {}", path.display()))?
         }
-        None => images.load(LoadSource::Stream(&mut std::io::stdin().lock()), &quiet).map_err(Failure::from)?,
+        None => images
+            .load_with(LoadSource::Stream(&mut std::io::stdin().lock()), drop_blobs, &quiet)
+            .map_err(Failure::from)?,
     };
     for image in &loaded {
         for name in &image.names {

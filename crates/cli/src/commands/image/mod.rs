@@ -12,7 +12,7 @@ mod tree;
 
 pub(super) use history::history;
 pub(super) use import::import;
-pub(super) use list::images;
+pub(super) use list::{created_ns, images};
 pub(super) use load::load;
 pub(super) use names::{exists, rmi, tag, untag};
 pub(super) use object::image_json;

@@ -89,7 +89,7 @@ impl<'a> Placer<'a> {
             Body::Symlink(target) => {
                 symlinkat(&target[..], folder, name).map_err(self.failed("create link", path))?;
             }
-            Body::Whiteout => {
+            Body::Whiteout | Body::Below(_) => {
                 let device = rustix::fs::makedev(0, 0);
                 return mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), device)
                     .map_err(self.failed("create whiteout", path));

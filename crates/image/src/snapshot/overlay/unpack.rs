@@ -42,6 +42,7 @@ pub(super) fn unpack(
     summary.size = tree.content_size();
     summary.root = tree.root_directory();
     summary.implicit = tree.implicit_directories();
+    summary.links = tree.links_below();
     Placer::new(&tree, &work.join(tree_name), &data, privileged)?.place(&mut summary)?;
     Ok(summary)
 }
