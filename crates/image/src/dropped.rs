@@ -1,8 +1,8 @@
 //! Layers without their blobs: for nodes that want the space. Containers run as before; what is sent somewhere else has to be compressed
-//! anew, which gives it another digest.
+//! anew, which gives it another digest. A pull that does not drop blobs fetches them again.
 //!
 //! ```text
-//! layers/<hex>/dropped    empty: its blob is not kept, and is not fetched again
+//! layers/<hex>/dropped    empty: its blob is not kept
 //! ```
 
 use crate::{Image, ImageError, Images};
@@ -10,7 +10,7 @@ use carboy_oci::Digest;
 use carboy_state::file::{Durability, FileError, write_atomic};
 use std::path::PathBuf;
 
-const DROPPED: &str = "dropped";
+pub(crate) const DROPPED: &str = "dropped";
 
 impl Images {
     /// Whether the layer is here and its blob was dropped on purpose.

@@ -60,8 +60,7 @@ impl Intake<'_> {
     pub fn has_layer(&self, blob: &Descriptor, diff_id: &Digest) -> Result<bool, LayerError> {
         self.lease.protect(diff_id)?;
         self.lease.protect(&blob.digest)?;
-        let without_blob = || self.drop_blobs || self.images.is_blob_dropped(diff_id);
-        Ok(self.images.has_layer(diff_id) && (self.images.store.has(&blob.digest) || without_blob()))
+        Ok(self.images.has_layer(diff_id) && (self.drop_blobs || self.images.store.has(&blob.digest)))
     }
 
     /// Waits until nobody else takes this layer in; `None` if it is here then. Call this before opening a download: the other's work

@@ -15,6 +15,7 @@ use super::buffers::{Buffer, ChannelReader, Pool, channel};
 use super::inflate::{Format, Window};
 use super::{LayerIngest, LayerRecord, Progress};
 use crate::LayerError;
+use crate::dropped::DROPPED;
 use crate::parents::write_open_ends;
 use crate::tar::TarSummary;
 use carboy_oci::Digest;
@@ -136,6 +137,8 @@ fn publish(
         fault::point("layer: its blob is named");
     }
     if present {
+        // The blob is here again, if it was dropped before.
+        let _ = layer.keep_blob.then(|| std::fs::remove_file(folder.join(DROPPED)));
         return Ok(());
     }
     match std::fs::create_dir(&folder) {
