@@ -234,6 +234,34 @@ def rmi(bench):
         registry.close()
 
 
+def push(bench):
+    """A push of the same five layers into an empty registry; skopeo sends them from an OCI layout."""
+    if not all([installed(name) for name in ("umoci", "skopeo", "mmdebstrap", "docker-registry")]):
+        return {}
+    layout = images.debian_layout()
+    registry = images.Registry(bench.folder, layout)
+    started = []
+    try:
+        started = engines.start_all(bench)
+        peers = []
+
+        def before():
+            registry.empty()
+            os.sync()
+
+        for each in started:
+            extra = ["--tls-verify=false"] if each.name == "podman" else []
+            each.call("pull", "-q", *extra, registry.reference)
+            command = [*each.command, "push", "-q", *extra, registry.reference]
+            peers.append(Peer(each.name, command, each.env, before=before, account=each.account))
+        skopeo = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:bench", f"docker://{registry.reference}"]
+        peers.append(Peer("skopeo", skopeo, before=before))
+        return {"push: the same into an empty registry": interleave("push", peers, max(3, bench.runs // 5), warm=1)}
+    finally:
+        engines.close_all(started)
+        registry.close()
+
+
 def sizes(bench):
     """What lies on disk, and what one running container costs in memory."""
     print("\nsizes")

@@ -207,16 +207,27 @@ class Registry:
             f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder / 'registry'}}}}}\n"
             f"http: {{addr: '{self.host}'}}\n"
         )
-        self.process = subprocess.Popen(
-            ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self.config, self.storage = config, folder / "registry"
         self.reference = f"{self.host}/bench:latest"
+        self.start()
         try:
             self.wait()
             quiet("skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}:bench", f"docker://{self.reference}")
         except BaseException:
             self.close()
             raise
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["docker-registry", "serve", self.config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def empty(self):
+        """Starts again without anything in it."""
+        self.close()
+        shutil.rmtree(self.storage, ignore_errors=True)
+        self.start()
+        self.wait()
 
     def wait(self):
         host, port = self.host.split(":")

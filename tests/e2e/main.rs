@@ -20,6 +20,7 @@ mod limits;
 mod listing;
 mod load;
 mod pull;
+mod push;
 mod rootless;
 mod run;
 mod stdio;

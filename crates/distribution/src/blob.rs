@@ -23,6 +23,9 @@ pub struct BlobReader<'r> {
     digest: Digest,
     size: u64,
     offset: u64,
+    /// Where reading ends: the blob's end, or a part's.
+    end: u64,
+    is_part: bool,
     body: Option<Source>,
     /// Reconnections since the last byte.
     failures: u32,
@@ -47,6 +50,8 @@ impl Repository {
             digest: descriptor.digest.clone(),
             size: descriptor.size,
             offset: 0,
+            end: descriptor.size,
+            is_part: false,
             body: None,
             failures: 0,
         }
@@ -55,6 +60,11 @@ impl Repository {
     /// A reader for the blob from one of its bytes on.
     pub fn blob_from(&self, descriptor: &Descriptor, offset: u64) -> BlobReader<'_> {
         BlobReader { offset: offset.min(descriptor.size), ..self.blob(descriptor) }
+    }
+
+    /// A reader for a part of the blob. It fails with [`Error::NoParts`] if the registry sends none.
+    pub(crate) fn blob_part(&self, descriptor: &Descriptor, offset: u64, length: u64) -> BlobReader<'_> {
+        BlobReader { offset, end: offset + length, is_part: true, ..self.blob(descriptor) }
     }
 
     /// A whole blob of at most `limit` bytes, its digest verified.
@@ -73,7 +83,7 @@ impl Repository {
         format!("blob {digest} of {}", self.name())
     }
 
-    fn unwrap_io(&self, error: io::Error) -> Error {
+    pub(crate) fn unwrap_io(&self, error: io::Error) -> Error {
         match error.downcast::<Error>() {
             Ok(ours) => ours,
             Err(source) => Error::Broken { host: self.name().to_owned(), source },
@@ -87,7 +97,7 @@ impl Read for BlobReader<'_> {
             if self.repository.is_cancelled() {
                 return Err(io::Error::other(Error::Cancelled));
             }
-            if self.offset == self.size {
+            if self.offset == self.end {
                 return Ok(self.finish());
             }
             if self.body.is_none() {
@@ -101,7 +111,7 @@ impl Read for BlobReader<'_> {
                     }
                 }
             }
-            let left = usize::try_from(self.size - self.offset).unwrap_or(usize::MAX);
+            let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
             let length = left.min(buffer.len());
             match self.try_read(&mut buffer[..length]) {
                 Ok(0) if length == 0 => return Ok(0),
@@ -161,11 +171,11 @@ impl BlobReader<'_> {
     fn open(&self) -> Result<Source> {
         let what = self.repository.blob_name(&self.digest);
         let mut headers = HeaderMap::new();
-        if self.offset > 0
-            && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", self.offset))
-        {
-            headers.insert(RANGE, range);
-        }
+        let range = match self.is_part {
+            true => Some(format!("bytes={}-{}", self.offset, self.end - 1)),
+            false => (self.offset > 0).then(|| format!("bytes={}-", self.offset)),
+        };
+        headers.extend(range.and_then(|range| Some((RANGE, HeaderValue::from_str(&range).ok()?))));
         let rest = format!("blobs/{}", self.digest);
         let (uri, response) = self.repository.request(Method::GET, &rest, headers, &what)?;
         let skip = self.check_extent(&uri, &response, &what)?;
@@ -183,6 +193,9 @@ impl BlobReader<'_> {
     /// Compares the answer's extent with what was asked for; returns how many bytes are to be skipped.
     fn check_extent(&self, uri: &Uri, response: &Response<Body>, what: &str) -> Result<u64> {
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        if response.status().as_u16() != 206 && self.is_part {
+            return Err(Error::NoParts(what.to_owned()));
+        }
         if response.status().as_u16() != 206 {
             let received = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(self.size);
             if received != self.size {

@@ -133,6 +133,9 @@ pub enum Error {
         /// Size at the registry, in bytes.
         received: u64,
     },
+    /// A part was asked for, and all of it came.
+    #[error("{0}: the registry sends no parts")]
+    NoParts(String),
     /// An answer that is read into memory is too large.
     #[error("{what} is larger than the limit of {limit} bytes")]
     TooLarge {
@@ -218,7 +221,7 @@ impl Error {
             Error::Tls { .. } | Error::PlainHttp(_) => ErrorKind::Tls,
             Error::Status { status: 408 | 429 | 500.., .. } => ErrorKind::Unavailable,
             Error::Digest { .. } | Error::Size { .. } => ErrorKind::Integrity,
-            Error::Schema1(_) | Error::MediaType { .. } => ErrorKind::Unsupported,
+            Error::Schema1(_) | Error::MediaType { .. } | Error::NoParts(_) => ErrorKind::Unsupported,
             Error::Proxy(_)
             | Error::Credentials(_)
             | Error::Source(_)

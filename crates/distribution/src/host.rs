@@ -47,6 +47,11 @@ impl Host {
         Host { auth, authority: authority.to_owned(), prefix, scheme: Mutex::new(None) }
     }
 
+    /// Host and port.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub(crate) fn auth(&self) -> &Auth {
         &self.auth
     }

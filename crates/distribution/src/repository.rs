@@ -61,6 +61,22 @@ impl Repository {
         }
     }
 
+    /// A registry as a whole, asked through this host.
+    pub(crate) fn whole(client: Client, domain: &str, host: Host) -> Self {
+        let is_insecure = client.settings().registries.is_insecure(domain);
+        let insecure = is_insecure.then(|| host.authority().to_owned()).into_iter().collect();
+        Repository {
+            transport: Transport::new(client, insecure),
+            mirrors: Vec::new(),
+            host,
+            familiar: domain.to_owned(),
+            domain: domain.to_owned(),
+            path: String::new(),
+            access: Access::Pull,
+            blocked: None,
+        }
+    }
+
     /// The repository as Docker shows it.
     pub fn name(&self) -> &str {
         &self.familiar
@@ -69,6 +85,11 @@ impl Repository {
     /// The registry's host with its port, as references name it.
     pub fn domain(&self) -> &str {
         &self.domain
+    }
+
+    /// Whether the registry is on this machine.
+    pub fn is_local(&self) -> bool {
+        endpoint::is_loopback(self.host.authority())
     }
 
     /// The repository within the registry.

@@ -97,3 +97,29 @@ fn a_registry_that_deletes_nothing_says_so() {
     let error = repository.delete_manifest(&Target::Digest(digest(b"x"))).unwrap_err();
     assert!(error.to_string().contains("405: unsupported: The operation is unsupported."), "{error}");
 }
+
+#[test]
+fn a_search_asks_the_index_or_the_catalog() {
+    let server = Server::start(|request| match request.path.as_str() {
+        "/v1/search?q=busy%20box&n=3" => body(
+            r#"{"results":[{"name":"busybox","description":null,"star_count":9,"is_official":true},{"name":"b"},{"name":"c"},{"name":"d"}]}"#,
+        ),
+        "/v2/_catalog?n=1000" => with(
+            200,
+            &[("Link", "</v2/_catalog?last=b&n=1000>; rel=\"next\"")],
+            r#"{"repositories":["team/BusyBox","other"]}"#,
+        ),
+        "/v2/_catalog?last=b&n=1000" => body(r#"{"repositories":["z/busybox-extra"]}"#),
+        _ => status(404),
+    });
+    let registry = server.address.to_string();
+    let client = client(Credentials::none());
+    let found = client.search(&registry, "busy box", 3).unwrap();
+    assert_eq!(found.len(), 3);
+    assert_eq!((found[0].name.as_str(), found[0].star_count, found[0].is_official), ("busybox", 9, true));
+    let listed = client.search(&registry, "busybox", 25).unwrap();
+    assert_eq!(listed.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["team/BusyBox", "z/busybox-extra"]);
+    let nothing = Server::start(|_| status(404));
+    let error = client.search(&nothing.address.to_string(), "x", 25).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}

@@ -32,6 +32,8 @@ pub struct PullOptions {
     pub parallel: Option<usize>,
     /// Whether the layers' blobs are dropped once the layers are here; as the store's settings say if `None`.
     pub drop_blobs: Option<bool>,
+    /// Connections for one large layer. `None`: one on this machine, where more would only cost; elsewhere as many as other layers leave.
+    pub connections: Option<usize>,
 }
 
 /// The outcome of a pull.
@@ -93,7 +95,7 @@ fn take_in(
     progress.event(Event::Started(reference));
     let (manifest, config) =
         resolve::configuration(images, repository, reference, &chosen, (&wanted, strict), progress)?;
-    layers::pull(intake, repository, &manifest, &config.parsed.rootfs.diff_ids, options.parallel, progress)?;
+    layers::pull(intake, repository, &manifest, &config.parsed.rootfs.diff_ids, options, progress)?;
 
     let names = names(reference, &chosen.top);
     let before = images.store().get_ref(&names[0])?;

@@ -264,3 +264,35 @@ fn another_platform_is_pulled_with_a_warning() {
     let warnings = warnings.0.into_inner().unwrap();
     assert!(warnings.len() == 1 && warnings[0].contains("plan9/mips"), "{warnings:?}");
 }
+
+#[test]
+fn a_large_layer_over_several_connections() {
+    let (large, small) = (tar("large", &vec![3; 13_000_000]), tar("small", b"x"));
+    let mut shelf = Shelf::default();
+    let name = shelf.image(&[&large, &small])[0].clone();
+    let (served, part) = (large.clone(), name.clone());
+    let server = shelf.clone().serve_but(move |name, request| {
+        let (start, end) = request.header("range").filter(|_| name == part)?.strip_prefix("bytes=")?.split_once('-')?;
+        let (start, end): (usize, usize) = (start.parse().ok()?, end.parse().unwrap_or(served.len() - 1));
+        let range = format!("bytes {start}-{end}/{}", served.len());
+        Some(with(206, &[("Content-Range", &range)], served[start..=end].to_vec()))
+    });
+    let pull_by_four = |sandbox: &Sandbox, server: &Server| {
+        let options = PullOptions { connections: Some(4), ..PullOptions::default() };
+        let client = client(Credentials::none());
+        pull(&sandbox.images, &client, &server.reference("x"), &options, &NoProgress).map(drop)
+    };
+    let sandbox = Sandbox::new();
+    pull_by_four(&sandbox, &server).unwrap();
+    let parts = server.requests().iter().filter(|request| request.header("range").is_some()).count();
+    assert_eq!(parts, 4, "pieces of 4 MiB");
+
+    // One byte that is not as it was ends it all.
+    let mut other = large;
+    other[9_000_000] ^= 1;
+    shelf.0.insert(name, other);
+    let sandbox = Sandbox::new();
+    let error = pull_by_four(&sandbox, &shelf.serve()).unwrap_err();
+    assert_eq!(error.kind(), PullErrorKind::BadContent, "{}", chain(&error));
+    assert_eq!(files_below(&sandbox.dir.path().join("root/refs")), 0);
+}

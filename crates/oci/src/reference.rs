@@ -28,6 +28,9 @@ pub enum ReferenceError {
     /// Upper-case letters in the repository.
     #[error("invalid reference format: repository name ({0}) must be lowercase")]
     UpperCase(String),
+    /// It could be taken for an image ID.
+    #[error("invalid repository name ({0}), cannot specify 64-byte hexadecimal strings")]
+    Identifier(String),
     /// The path is longer than 255 bytes.
     #[error("repository name must not be more than 255 characters: {0:?}")]
     TooLong(String),
@@ -37,6 +40,9 @@ impl Reference {
     /// Parses and normalizes. A reference with neither tag nor digest gets the tag `latest`.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let bad = || ReferenceError::Format(text.to_owned());
+        if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(ReferenceError::Identifier(text.to_owned()));
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|_| bad())?)),
             None => (text, None),
@@ -236,6 +242,23 @@ mod tests {
         let both = Reference::parse(&format!("q.io/x:t@{digest}")).unwrap();
         assert_eq!((both.tag(), both.digest().unwrap().as_str()), (Some("t"), digest.as_str()));
         assert_eq!(Reference::parse(&format!("x@{digest}")).unwrap().tag(), None);
+    }
+
+    #[test]
+    fn what_is_refused_is_said_in_dockers_words() {
+        let (long, id) = (format!("a/{}", "b".repeat(254)), "ab".repeat(32));
+        for (bad, words) in [
+            ("docker.io/Upper", "invalid reference format: repository name (library/Upper) must be lowercase"),
+            ("x:", "invalid reference format"),
+            (&long, "repository name must not be more than 255 characters"),
+            (&id, "cannot specify 64-byte hexadecimal strings"),
+        ] {
+            let error = Reference::parse(bad).unwrap_err().to_string();
+            assert!(error.contains(words), "{bad}: {error}");
+        }
+        assert!(Reference::parse(&format!("{id}:tag")).is_ok());
+        assert!(Reference::is_short("a/b:1") && !Reference::is_short("h:1/b") && !Reference::is_short("localhost/b"));
+        assert!(Reference::parse("a").unwrap().with_tag("b:c").is_err());
     }
 
     #[test]

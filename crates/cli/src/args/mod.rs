@@ -24,7 +24,9 @@ pub(crate) use image::{
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;
 pub(crate) use ps::PsArgs;
-pub(crate) use registry::{Compression, LoginArgs, LogoutArgs, ManifestFormat, PullArgs, PushArgs, RegistryArgs};
+pub(crate) use registry::{
+    Compression, LoginArgs, LogoutArgs, ManifestFormat, PullArgs, PushArgs, RegistryArgs, SearchArgs,
+};
 pub(crate) use run::{PullPolicy, RunArgs, environment};
 pub(crate) use system::{
     CheckArgs, DfArgs, ExplainArgs, ExplainCommand, FormatArgs, ImagePruneArgs, InternalCommand, SystemCommand,
@@ -82,6 +84,8 @@ pub(crate) enum Command {
     Login(LoginArgs),
     /// Forget the login at a registry
     Logout(LogoutArgs),
+    /// Look for repositories
+    Search(SearchArgs),
     /// Copy an image from one place to another: registries, layouts, archives, folders, the store
     Copy(CopyArgs),
     /// List the tags of a repository, or the names in an archive

@@ -165,3 +165,28 @@ pub(crate) struct LogoutArgs {
     #[arg(value_name = "REGISTRY")]
     pub(crate) registry: Option<String>,
 }
+
+/// `search`.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// At most so many
+    #[arg(long, default_value_t = 25, value_name = "N")]
+    pub(crate) limit: usize,
+    /// stars=N, is-official=BOOL, is-automated=BOOL
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// Whole descriptions
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// List the tags of a repository
+    #[arg(long)]
+    pub(crate) list_tags: bool,
+    /// table, json, or a template such as "{{.Name}}"
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// What to look for, at Docker Hub, or behind the name of a registry: registry.example.org/term
+    #[arg(value_name = "[REGISTRY/]TERM")]
+    pub(crate) term: String,
+}

@@ -15,6 +15,7 @@ mod ps;
 mod pull;
 mod push;
 mod run;
+mod search;
 mod system;
 
 use crate::args::{Cli, Command, ContainerCommand, ContainerVerb, ExplainCommand, Global, ImageCommand, ImageVerb};
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         Command::Image(command) => image_group(global, command),
         Command::Login(args) => login::login(&args),
         Command::Logout(args) => login::logout(&args),
+        Command::Search(args) => search::search(&args),
         Command::Copy(args) => copy::copy(global, &args),
         Command::ListTags(args) => copy::list_tags(&args),
         Command::Delete(args) => copy::delete(global, &args),

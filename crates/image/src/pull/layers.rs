@@ -1,6 +1,6 @@
 //! Layers in parallel: a few threads take them from a list, the first error ends all.
 
-use super::{Event, LayerPhase, Progress, PullError};
+use super::{Event, LayerPhase, Progress, PullError, PullOptions};
 use crate::Intake;
 use carboy_distribution::Repository;
 use carboy_oci::Digest;
@@ -16,6 +16,8 @@ const PARALLEL: usize = 4;
 struct Work<'w> {
     intake: &'w Intake<'w>,
     repository: &'w Repository,
+    /// For each layer.
+    connections: usize,
     progress: &'w dyn Progress,
     /// Layers to be taken in: number, blob, diff ID; taken from the end.
     todo: Mutex<Vec<(usize, &'w Descriptor, &'w Digest)>>,
@@ -28,7 +30,7 @@ pub(super) fn pull(
     repository: &Repository,
     manifest: &Manifest,
     diff_ids: &[Digest],
-    parallel: Option<usize>,
+    options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<(), PullError> {
     progress.event(Event::Layers(&manifest.layers));
@@ -49,8 +51,10 @@ pub(super) fn pull(
     }
     // The largest first: it is what the others are waited for with.
     todo.sort_by_key(|(number, blob, _)| (blob.size, std::cmp::Reverse(*number)));
-    let threads = parallel.unwrap_or(PARALLEL).clamp(1, todo.len());
-    let work = Work { intake, repository, progress, todo: Mutex::new(todo), failed: Mutex::new(None) };
+    let threads = options.parallel.unwrap_or(PARALLEL).clamp(1, todo.len());
+    let left = if repository.is_local() { 1 } else { (PARALLEL / threads).max(1) };
+    let connections = options.connections.unwrap_or(left);
+    let work = Work { intake, repository, connections, progress, todo: Mutex::new(todo), failed: Mutex::new(None) };
     std::thread::scope(|scope| {
         for _ in 1..threads {
             let spawned = std::thread::Builder::new().name("pull-layer".to_owned()).spawn_scoped(scope, || work.run());
@@ -76,7 +80,7 @@ impl Work<'_> {
                 return;
             }
             if let Err(source) = self.layer(number, blob, diff_id) {
-                self.fail(PullError::Layer { digest: blob.digest.clone(), source });
+                self.fail_layer(blob, source);
                 return;
             }
         }
@@ -89,11 +93,20 @@ impl Work<'_> {
             Some(layer) => {
                 self.progress.event(Event::Phase(number, LayerPhase::Downloading));
                 let received = |bytes| self.progress.event(Event::Received(number, bytes));
-                layer.run(&mut self.repository.blob(blob), &received)?;
-                self.progress.event(Event::Phase(number, LayerPhase::Done));
+                let done = self.repository.with_blob(blob, self.connections, |src| {
+                    // Told at once: the layer's other connections end by that.
+                    layer.run(src, &received).map_err(|source| self.fail_layer(blob, source))
+                });
+                if done.is_ok() {
+                    self.progress.event(Event::Phase(number, LayerPhase::Done));
+                }
             }
         }
         Ok(())
+    }
+
+    fn fail_layer(&self, blob: &Descriptor, source: crate::LayerError) {
+        self.fail(PullError::Layer { digest: blob.digest.clone(), source });
     }
 
     /// Keeps the first error and ends the other transfers; the errors that follow from that are not told.

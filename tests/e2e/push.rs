@@ -1,0 +1,120 @@
+//! `push`, `login` and `logout`, with real registries and with docker's and podman's files.
+
+use crate::common::registry::{PASSWORD, USER};
+use crate::common::{Call, Env, Registry};
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn what_is_pushed_is_what_was_pulled() {
+    let (from, to) = (Registry::start(), Registry::start());
+    let source = from.push("busybox", "some/busybox:1", &[]);
+    let env = Env::new();
+    env.carboy(["pull", "-q", &source]).ok();
+    let target = format!("{}/copy/busybox:2", to.address);
+    let said = env.carboy(["push", &source, &target]).ok();
+    let manifest = to.manifest("copy/busybox:2");
+    assert_eq!(manifest, from.manifest("some/busybox:1"), "the very bytes");
+    let mut lines = said.lines();
+    assert_eq!(lines.next().unwrap(), format!("The push refers to repository [{}/copy/busybox]", to.address));
+    let digest = crate::common::images::digest(manifest.as_bytes());
+    assert_eq!(lines.next_back().unwrap(), format!("2: digest: {digest} size: {}", manifest.len()));
+    assert!(lines.any(|line| line.ends_with(": Pushed")), "{said}");
+    let again = env.carboy(["push", &source, &target]).ok();
+    assert!(again.contains(": Layer already exists") && !again.contains(": Pushed"), "{again}");
+
+    let file = env.path("digest");
+    let quiet = env.carboy(["push", "-q", "--digestfile", file.to_str().unwrap(), &source, &target]).ok();
+    assert_eq!(quiet, format!("{target}\n"));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), digest);
+    let here = Call::new("skopeo").args(["inspect", "--tls-verify=false", &format!("docker://{target}")]).ok();
+    assert!(here.contains(&digest), "{here}");
+    // A name of its own, all tags of it, and back again under both.
+    let name = format!("{}/all/busybox", to.address);
+    for tag in ["a", "b"] {
+        env.carboy(["tag", &source, &format!("{name}:{tag}")]).ok();
+    }
+    env.carboy(["push", "--all-tags", &name]).ok();
+    env.carboy(["rmi", &format!("{name}:a"), &format!("{name}:b")]).ok();
+    let pulled = env.carboy(["pull", "-q", "--all-tags", &name]).ok();
+    let mut names: Vec<&str> = pulled.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, [format!("{name}:a"), format!("{name}:b")]);
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn what_cannot_be_pushed_is_said() {
+    let registry = Registry::start();
+    let source = registry.push("busybox", "some/busybox:1", &[]);
+    let env = Env::new();
+    env.carboy(["pull", "-q", &source]).ok();
+    let line = env.carboy(["push", "127.0.0.1:1/no/such"]).fails(1);
+    assert_eq!(line, "Error: An image does not exist locally with the tag: 127.0.0.1:1/no/such");
+    let line = env.carboy(["push", &source, "127.0.0.1:1/x:1"]).fails(1);
+    assert!(line.contains("127.0.0.1:1") && line.contains("Connection refused"), "{line}");
+    let line = env.carboy(["push", "--format=v2s2", &source]).fails(125);
+    assert!(line.contains("vnd.oci.image.manifest") && line.contains("does not convert"), "{line}");
+    let line = env.carboy(["push", "--compression-format=zstd", &source]).fails(125);
+    assert!(line.contains("does not compress"), "{line}");
+    env.carboy(["push", "--compression-format=gzip", "--format=oci", &source]).ok();
+    let line = env.carboy(["push", &source, "oci:/tmp/x"]).fails(125);
+    assert!(line.contains("carboy copy"), "{line}");
+    let line = env.carboy(["push", "--platform=linux/s390x", &source]).fails(1);
+    assert!(line.contains("does not match the specified platform: wanted linux/s390x"), "{line}");
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn a_login_for_docker_and_podman() {
+    let registry = Registry::with_password();
+    let source = registry.push("busybox", "private/busybox:1", &[]);
+    let address = registry.address.as_str();
+    let env = Env::new();
+    let config = env.dir().join("h/.docker/config.json");
+    let wrong = env.carboy(["login", "-u", USER, "--password-stdin", address]).stdin("wrong-secret\n").fails(1);
+    assert!(wrong.contains("unauthorized") && !wrong.contains("wrong-secret"), "{wrong}");
+    assert!(!config.exists());
+    let line = env.carboy(["login", "--password-stdin", address]).stdin("x").fails(125);
+    assert!(line.contains("Must provide --username with --password-stdin"), "{line}");
+    let line = env.carboy(["login", address]).fails(1);
+    assert!(line.contains("Cannot perform an interactive login from a non TTY device"), "{line}");
+    assert_eq!(
+        env.carboy(["login", "-u", USER, "--password-stdin", address]).stdin(PASSWORD).ok(),
+        "Login Succeeded\n"
+    );
+    assert_eq!(env.carboy(["login", "--get-login", address]).ok(), format!("{USER}\n"));
+    env.carboy(["pull", "-q", &source]).ok();
+    env.carboy(["push", "-q", &source, &format!("{address}/private/copy:1")]).ok();
+    // The files of Podman and its relatives are the same to us: one that they wrote, and one that they read.
+    let auth = env.path("auth.json");
+    let file = auth.to_str().unwrap();
+    let login = ["login", "--tls-verify=false", "--authfile", file, "-u", USER, "-p", PASSWORD, address];
+    Call::new("skopeo").args(login).ok();
+    env.carboy(["pull", "-q", "--authfile", file, &source]).ok();
+    std::fs::remove_file(&auth).unwrap();
+    env.carboy(["login", "--authfile", file, "-u", USER, "-p", PASSWORD, address]).ok();
+    let known = Call::new("skopeo").args(["login", "--authfile", file, "--get-login", address]).ok();
+    assert_eq!(known.trim(), USER);
+
+    assert_eq!(env.carboy(["logout", address]).ok(), format!("Removing login credentials for {address}\n"));
+    assert_eq!(env.carboy(["logout", address]).ok(), format!("Not logged in to {address}\n"));
+    let refused = env.carboy(["pull", &source]).fails(1);
+    assert!(refused.contains("unauthorized"), "{refused}");
+    env.carboy(["logout", "--authfile", file, address]).ok();
+    assert!(!std::fs::read_to_string(&auth).unwrap().contains(address));
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry, openssl"]
+fn a_push_with_tokens() {
+    let registry = Registry::with_tokens();
+    let source = registry.push("busybox", "public/busybox:1", &[]);
+    let env = Env::new();
+    env.carboy(["pull", "-q", &source]).ok();
+    let target = format!("{}/mine/busybox:1", registry.address);
+    let refused = env.carboy(["push", &source, &target]).fails(1);
+    assert!(refused.contains("push access denied for") && refused.contains("denied"), "{refused}");
+    let creds = format!("{USER}:{PASSWORD}");
+    env.carboy(["push", "--creds", &creds, &source, &target]).ok();
+    env.carboy(["pull", "-q", "--creds", &creds, &target]).ok();
+}
