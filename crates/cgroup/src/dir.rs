@@ -58,6 +58,11 @@ impl CgroupDir {
         openat(&self.fd, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
     }
 
+    /// A file opened for reading.
+    pub(crate) fn reader(&self, name: &str) -> Result<OwnedFd, Errno> {
+        openat(&self.fd, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     /// Writes a whole value at once, as cgroup files require.
     pub(crate) fn try_write(&self, name: &str, value: &str) -> Result<(), Errno> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +80,7 @@ impl CgroupDir {
     }
 
     pub(crate) fn try_read(&self, name: &str) -> Result<String, Errno> {
-        let file = openat(&self.fd, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = self.reader(name)?;
         let mut bytes = Vec::with_capacity(256);
         while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0 {
             bytes.reserve(4096);

@@ -25,6 +25,7 @@ mod devices;
 mod dir;
 mod error;
 mod manager;
+mod oom;
 mod path;
 mod plan;
 mod stats;
@@ -37,7 +38,10 @@ pub use detect::{Hierarchies, Hierarchy, Mode};
 pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_program};
 pub use error::CgroupError;
 pub use manager::{CgroupManager, Joiner, killed_at_birth, open, own, reopen};
+pub use oom::OomWatch;
 pub use path::CgroupPath;
 pub use plan::{Missing, PlanOptions, Step, What, ignored, plan, plan_annotations};
-pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+pub use stats::{
+    CpuStats, CpusetStats, HugetlbStats, IoStats, MemoryStats, MemoryUse, PidsStats, Pressure, Stall, Stats,
+};
 pub use systemd::{Location, Property, ScopeName, Unit, locate, reopen_scope};

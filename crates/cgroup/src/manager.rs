@@ -3,6 +3,7 @@
 use crate::detect::{Hierarchies, Hierarchy, Mode};
 use crate::dir::{CgroupDir, write_once};
 use crate::error::CgroupError;
+use crate::oom::OomWatch;
 use crate::path::{CgroupPath, parse_own};
 use crate::plan::{Missing, Step, What};
 use crate::stats::Stats;
@@ -80,6 +81,9 @@ pub trait CgroupManager {
 
     /// How many processes the kernel has killed for want of memory.
     fn oom_kills(&self) -> Result<u64, CgroupError>;
+
+    /// Has such kills told from now on. `None` if the memory controller is missing.
+    fn watch_oom(&self) -> Result<Option<OomWatch>, CgroupError>;
 
     /// Removes it and what was made below it. Goes on past errors and returns them all.
     fn remove(&self) -> Result<(), Vec<CgroupError>>;

@@ -4,6 +4,7 @@ use crate::detect::Hierarchy;
 use crate::dir::{self, CgroupDir};
 use crate::error::CgroupError;
 use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until};
+use crate::oom::OomWatch;
 use crate::plan::{Step, What};
 use crate::stats::{self, Stats};
 use crate::v2::V2Cgroup;
@@ -188,19 +189,25 @@ impl CgroupManager for V1Cgroup {
     fn stats(&self) -> Result<Stats, CgroupError> {
         let mut stats = Stats::default();
         if let Some(dir) = self.dir("cpuacct")? {
-            stats::v1_cpuacct(&dir, &mut stats.cpu);
+            stats::v1::cpuacct(&dir, &mut stats.cpu);
         }
         if let Some(dir) = self.dir("cpu")? {
-            stats::v1_cpu(&dir, &mut stats.cpu);
+            stats::v1::cpu(&dir, &mut stats.cpu);
         }
         if let Some(dir) = self.dir("memory")? {
-            stats.memory = stats::v1_memory(&dir);
+            stats.memory = stats::v1::memory(&dir);
         }
         if let Some(dir) = self.dir("pids")? {
             stats.pids = stats::pids(&dir);
         }
         if let Some(dir) = self.dir("blkio")? {
-            stats.io = stats::v1_blkio(&dir);
+            stats.io = stats::v1::blkio(&dir);
+        }
+        if let Some(dir) = self.dir("cpuset")? {
+            stats.cpuset = stats::v1::cpuset(&dir);
+        }
+        if let Some(dir) = self.dir("hugetlb")? {
+            stats.hugetlb = stats::v1::hugetlb(&dir);
         }
         Ok(stats)
     }
@@ -210,6 +217,10 @@ impl CgroupManager for V1Cgroup {
             Some(dir) => Ok(stats::keyed(&dir.read("memory.oom_control")?, "oom_kill").unwrap_or(0)),
             None => Ok(0),
         }
+    }
+
+    fn watch_oom(&self) -> Result<Option<OomWatch>, CgroupError> {
+        self.dir("memory")?.map(OomWatch::v1).transpose()
     }
 
     fn remove(&self) -> Result<(), Vec<CgroupError>> {

@@ -3,6 +3,7 @@
 use crate::dir::{self, CgroupDir};
 use crate::error::CgroupError;
 use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until};
+use crate::oom::OomWatch;
 use crate::plan::Step;
 use crate::stats::{self, Stats};
 use rustix::io::Errno;
@@ -160,13 +161,7 @@ impl CgroupManager for V2Cgroup {
     }
 
     fn stats(&self) -> Result<Stats, CgroupError> {
-        let dir = self.dir()?;
-        Ok(Stats {
-            cpu: stats::v2_cpu(&dir),
-            memory: stats::v2_memory(&dir),
-            pids: stats::pids(&dir),
-            io: stats::v2_io(&dir),
-        })
+        Ok(stats::v2::all(&self.dir()?))
     }
 
     fn oom_kills(&self) -> Result<u64, CgroupError> {
@@ -176,6 +171,10 @@ impl CgroupManager for V2Cgroup {
             Err(Errno::NOENT) => Ok(0),
             Err(e) => Err(CgroupError::io("read", self.path.join("memory.events"), e)),
         }
+    }
+
+    fn watch_oom(&self) -> Result<Option<OomWatch>, CgroupError> {
+        OomWatch::v2(self.dir()?)
     }
 
     fn remove(&self) -> Result<(), Vec<CgroupError>> {

@@ -119,18 +119,20 @@ impl Address {
 
 /// EXTERNAL without a name: the other side takes who we are from the kernel. A name would be wrong in a user namespace, where one's own
 /// number is not the one that the other side sees.
+///
+/// All lines go at once, and nothing after them before the answer, as systemd's own library does it: a message that systemd reads together
+/// with `BEGIN` stays where it is until more comes (seen with 252).
 fn authenticate(stream: &mut UnixStream) -> Result<(), DbusError> {
-    let failed = |e| DbusError::io("authenticate", e);
-    stream.write_all(b"\0AUTH EXTERNAL\r\n").map_err(failed)?;
+    let lines = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+    stream.write_all(lines).map_err(|e| DbusError::io("authenticate", e))?;
     let mut line = read_line(stream)?;
     if line == "DATA" || line.starts_with("DATA ") {
-        stream.write_all(b"DATA\r\n").map_err(failed)?;
         line = read_line(stream)?;
     }
     if !line.starts_with("OK ") {
         return Err(DbusError::Protocol(format!("authentication was answered with {line:?}")));
     }
-    stream.write_all(b"BEGIN\r\n").map_err(failed)
+    Ok(())
 }
 
 /// Byte by byte: what follows the last line is no text.

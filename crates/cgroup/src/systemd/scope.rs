@@ -6,6 +6,7 @@ use crate::dbus::{DbusError, Value};
 use crate::detect::{Hierarchies, Hierarchy, Mode};
 use crate::error::CgroupError;
 use crate::manager::{CgroupManager, Joiner, reopen};
+use crate::oom::OomWatch;
 use crate::path::parse_own;
 use crate::plan::{Step, What};
 use crate::stats::Stats;
@@ -223,6 +224,10 @@ impl CgroupManager for Scope {
 
     fn oom_kills(&self) -> Result<u64, CgroupError> {
         self.inner.oom_kills()
+    }
+
+    fn watch_oom(&self) -> Result<Option<OomWatch>, CgroupError> {
+        self.inner.watch_oom()
     }
 
     fn remove(&self) -> Result<(), Vec<CgroupError>> {

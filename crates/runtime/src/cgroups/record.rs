@@ -4,7 +4,7 @@ mod below;
 
 use super::View;
 use crate::error::{Error, Result};
-use carboy_cgroup::{CgroupManager, Hierarchies, Hierarchy, Location, PlanOptions, ScopeName, Unit};
+use carboy_cgroup::{CgroupManager, Hierarchies, Hierarchy, Location, OomWatch, PlanOptions, ScopeName, Unit};
 use carboy_oci::runtime::Resources;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -134,9 +134,9 @@ impl Record {
         Ok(self.open().stats()?)
     }
 
-    /// How many of its processes the kernel has killed for want of memory.
-    pub fn oom_kills(&self) -> Result<u64> {
-        Ok(self.open().oom_kills()?)
+    /// Tells when the kernel kills one of its processes for want of memory.
+    pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
+        Ok(self.open().watch_oom()?)
     }
 
     /// All processes in it.
