@@ -3,7 +3,7 @@
 use crate::common::{Bundle, cgroups_of};
 use serde_json::json;
 
-fn file(bundle: &Bundle, names: &[&str]) -> String {
+pub(crate) fn file(bundle: &Bundle, names: &[&str]) -> String {
     let folders = cgroups_of(&bundle.name);
     let found =
         folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|path| path.exists());
@@ -60,6 +60,30 @@ fn device_rules_hold() {
     let said = bundle.run();
     assert_eq!(said.out, "1\n");
     assert!(said.err.contains("Operation not permitted"), "{}", said.err);
+}
+
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn nodes_are_made_and_only_some_can_be_used() {
+    let script = "mknod /tmp/null c 1 3 && echo x > /tmp/null && echo null; mknod /tmp/kmsg c 1 11 && echo made; \
+        head -c 1 /tmp/kmsg; mknod /tmp/fuse c 10 229 && head -c 1 < /tmp/fuse; mknod /tmp/rtc c 250 77; echo $?";
+    let mut bundle = Bundle::script(script);
+    let mut capabilities = crate::common::CAPABILITIES.to_vec();
+    capabilities.push("CAP_MKNOD");
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.config["process"]["capabilities"][set] = json!(capabilities);
+    }
+    bundle.set(
+        "linux/resources",
+        json!({ "devices": [
+            { "allow": false, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "w" }
+        ] }),
+    );
+    let said = bundle.run();
+    assert_eq!(said.out, "null\nmade\n0\n", "{}", said.err);
+    let refused = said.err.matches("Operation not permitted").count();
+    assert_eq!(refused, 2, "kmsg is in no rule, and fuse may be written only: {}", said.err);
 }
 
 #[test]

@@ -17,5 +17,7 @@ mod isolation;
 mod life;
 mod mounts;
 mod steps;
+mod systemd;
 mod terminal;
+mod usage;
 mod users;

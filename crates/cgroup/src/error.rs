@@ -76,6 +76,15 @@ pub enum CgroupError {
 }
 
 impl CgroupError {
+    /// Whether the cgroup is somebody else's: then nothing in it may be touched.
+    pub fn is_in_use(&self) -> bool {
+        match self {
+            CgroupError::InUse(_) => true,
+            CgroupError::Systemd { source, .. } => source.name() == Some("org.freedesktop.systemd1.UnitExists"),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         CgroupError::Io { operation, path: path.into(), source: source.into() }
     }

@@ -100,6 +100,15 @@ pub fn in_callers_words(message: &str) -> String {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether the container's cgroup turned out to be somebody else's.
+    pub fn is_cgroup_in_use(&self) -> bool {
+        match self {
+            Error::Step { source, .. } => source.is_cgroup_in_use(),
+            Error::Cgroup(error) => error.is_in_use(),
+            _ => false,
+        }
+    }
+
     /// A value of the configuration that cannot be honoured.
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Invalid { field: field.into(), reason: reason.into() }

@@ -163,6 +163,14 @@ impl Record {
         Ok(())
     }
 
+    /// Gives it up to whoever has it: only what is empty is taken away, and nobody is killed.
+    pub fn give_up(&mut self) {
+        for directory in self.directories() {
+            let _ = std::fs::remove_dir(directory);
+        }
+        *self = Record::default();
+    }
+
     /// Removes it. Returns what could not be done.
     pub fn remove(&self) -> Vec<Error> {
         if self.is_empty() {

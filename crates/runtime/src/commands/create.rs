@@ -156,6 +156,9 @@ pub fn create(
     match fill(&mut container, &lock, options, bundle, &plan, await_start) {
         Ok(launched) => Ok((container, launched)),
         Err(e) => {
+            if e.is_cgroup_in_use() {
+                container.record.cgroup.give_up();
+            }
             // The error that matters is the first.
             for left in super::delete::give_back(&container, spec.hooks.as_ref()) {
                 globals.log.write("warning", &left.to_string());
