@@ -1,6 +1,7 @@
-//! The same tests on pure cgroup v2, in a virtual machine.
+//! The same tests on pure cgroup v2, in virtual machines: one with nothing but a shell as process 1, one with systemd.
 
-use crate::common::{Call, images, vm};
+use crate::common::{Call, User, images, vm};
+use std::path::{Path, PathBuf};
 
 /// Beginnings of the names of tests that depend on the cgroup version or on the kernel's age (the machine's is Debian's 6.1: no file-backed
 /// EROFS, overlays of the old kind), as root and as ordinary users. The machine, without hardware help, is too slow for all.
@@ -19,28 +20,89 @@ const TESTS: [&str; 12] = [
     "tty::size",
 ];
 
-/// Runs this very test program in the machine that `CARBOY_V2VM` (made known by `dev/test`) boots.
+/// Likewise of the runtime's.
+const RUNTIME_TESTS: [&str; 3] = ["cgroups::", "usage::", "users::an_ordinary_user"];
+
+/// Runs test programs, this one among them, in the machine that `CARBOY_V2VM` (made known by `dev/test`) boots.
 #[test]
 #[ignore = "needs root, a virtual machine with pure cgroup v2 (CARBOY_V2VM)"]
 fn pure_cgroup_v2_lane() {
+    let programs = ["carboy", "carboy-monitor", "carboy-runtime"].map(|name| vm::built().join(name));
+    let files = programs.into_iter().chain([images::file("busybox.docker.tar")]).map(named);
+    let tests = ["e2e", "runtime", "privileged_cgroup"].map(test_program);
+    let calls = [
+        format!("e2e {}", TESTS.join(" ")),
+        format!("runtime {}", RUNTIME_TESTS.join(" ")),
+        "privileged_cgroup".to_owned(),
+    ];
+    println!("{}", boot(&[], files.chain(tests), "", &calls));
+}
+
+/// The runtime's tests of systemd's scopes, the machine's and an ordinary user's.
+#[test]
+#[ignore = "needs root, a virtual machine with systemd (CARBOY_V2VM)"]
+fn pure_cgroup_v2_lane_with_systemd() {
+    let user = User::without_subordinate_ids();
+    let files = [named(vm::built().join("carboy-runtime")), test_program("runtime")];
+    // The user's systemd takes its time to start; the tests that need it wait for it.
+    let before = format!("export CARBOY_TEST_USER={}; loginctl enable-linger {} &", user.uid, user.name);
+    println!("{}", boot(&["-s"], files, &before, &["runtime systemd::".to_owned()]));
+}
+
+/// A file, and its name in the guest.
+fn named(path: PathBuf) -> (PathBuf, String) {
+    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+    (path, name)
+}
+
+/// The newest program of that name beside this one.
+fn test_program(name: &str) -> (PathBuf, String) {
+    let own = std::env::current_exe().unwrap();
+    if name == "e2e" {
+        return (own, name.to_owned());
+    }
+    let beside = std::fs::read_dir(own.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+    let prefix = format!("{name}-");
+    let matching = beside.filter(|path| {
+        path.extension().is_none() && path.file_name().unwrap().to_str().is_some_and(|file| file.starts_with(&prefix))
+    });
+    let newest = matching.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
+    let path = newest.unwrap_or_else(|| panic!("the test program {name} is not built: build the workspace's tests"));
+    (path, name.to_owned())
+}
+
+/// Boots a machine and runs test programs in it, each with beginnings of names.
+fn boot(
+    options: &[&str],
+    files: impl IntoIterator<Item = (PathBuf, String)>,
+    before: &str,
+    calls: &[String],
+) -> String {
     let machine = std::env::var_os("CARBOY_V2VM").expect("CARBOY_V2VM is not set: run dev/test");
     // Of this machine's files the guest surely sees those of the folder that it is given: the checkout may be below /tmp, which is its own.
     let out = tempfile::Builder::new().prefix("carboy-lane").tempdir().unwrap();
     let given = out.path().join(vm::GIVEN);
     std::fs::create_dir(&given).unwrap();
-    let programs = ["carboy", "carboy-monitor", "carboy-runtime"].map(|name| vm::built().join(name));
-    for file in programs.iter().chain([&images::file("busybox.docker.tar"), &std::env::current_exe().unwrap()]) {
-        std::fs::copy(file, given.join(file.file_name().unwrap())).unwrap();
+    for (file, name) in files {
+        std::fs::copy(&file, given.join(name)).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }
-    std::fs::rename(given.join(std::env::current_exe().unwrap().file_name().unwrap()), given.join("e2e")).unwrap();
+    std::fs::write(given.join("run"), script(before, calls)).unwrap();
     // From the disk of its own it runs faster.
-    let script = format!("cp -r \"$V2VM_OUT/{0}\" /scratch/ && exec /scratch/{0}/e2e \"$@\"", vm::GIVEN);
-    let mut call =
-        Call::new(machine).env("V2VM_OUT", out.path()).args(["-t", "1100", "--", "bash", "-c", &script, "lane"]);
+    let command = format!("cp -r \"$V2VM_OUT/{0}\" /scratch/ && exec bash /scratch/{0}/run", vm::GIVEN);
+    let mut call = Call::new(machine).env("V2VM_OUT", out.path()).args(options);
     call.command().current_dir(out.path());
-    let done = call.args(TESTS).args(["--include-ignored", "--test-threads=2"]).limit(1150).output();
+    let done = call.args(["-t", "1100", "--", "bash", "-c", &command]).limit(1150).output();
     let text = done.text();
-    let result = text.lines().find(|line| line.starts_with("test result:"));
-    assert!(done.code == 0 && result.is_some_and(|line| !line.contains(" 0 passed")), "{text}\n{}", done.error());
-    println!("{}", result.unwrap_or_default());
+    let results: Vec<&str> = text.lines().filter(|line| line.starts_with("test result:")).collect();
+    let passed = results.len() == calls.len() && results.iter().all(|line| !line.contains(" 0 passed"));
+    assert!(done.code == 0 && passed, "{text}\n{}", done.error());
+    results.join("\n")
+}
+
+fn script(before: &str, calls: &[String]) -> String {
+    let folder = Path::new("/scratch").join(vm::GIVEN);
+    let calls = calls
+        .iter()
+        .map(|call| format!("{}/{call} --include-ignored --test-threads=2 || failed=1\n", folder.display()));
+    format!("{before}\nfailed=0\n{}exit $failed\n", calls.collect::<String>())
 }
