@@ -104,5 +104,7 @@ fn script(before: &str, calls: &[String]) -> String {
     let calls = calls
         .iter()
         .map(|call| format!("{}/{call} --include-ignored --test-threads=2 || failed=1\n", folder.display()));
+    let runtime = folder.join("carboy-runtime");
+    let before = format!("export CARBOY_TEST_RUNTIME={}\n{before}", runtime.display());
     format!("{before}\nfailed=0\n{}exit $failed\n", calls.collect::<String>())
 }
