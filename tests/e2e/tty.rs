@@ -32,6 +32,16 @@ fn size_resize_interrupt_and_exit() {
 
 #[test]
 #[ignore = "needs root"]
+fn the_size_is_there_when_the_program_looks_first() {
+    let env = Env::new();
+    env.load_busybox();
+    let mut terminal = env.terminal(["run", "--rm", "-t", "busybox", "stty", "size"]);
+    assert_eq!(terminal.wait(), 0, "{}", terminal.screen());
+    assert!(terminal.screen().contains("24 80\r"), "{}", terminal.screen());
+}
+
+#[test]
+#[ignore = "needs root"]
 fn modes_are_restored_after_a_failed_start() {
     let env = Env::new();
     env.load_busybox();

@@ -58,3 +58,26 @@ fn a_failing_or_slow_hook_ends_the_creation() {
     bundle.run().fails_with(1, "startContainer hook #0");
     assert_eq!(std::fs::read_dir(bundle.state_root()).unwrap().count(), 0);
 }
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn a_failing_hook_after_the_start_ends_it_and_one_after_the_end_changes_nothing() {
+    let mut bundle = Bundle::script("sleep 100");
+    let hook =
+        |script: String| json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] });
+    bundle.set("hooks", json!({ "poststart": [hook("echo why >&2; exit 3".into())] }));
+    bundle.create();
+    let said = bundle.call(&["start", &bundle.name]);
+    said.fails_with(1, "error running poststart hook #0: /bin/sh");
+    assert!(said.err.contains("why"), "{}", said.err);
+    bundle.wait_for("stopped");
+    bundle.call(&["delete", &bundle.name]).good();
+    let ran = bundle.path().join("ran");
+    let second = hook(format!("touch {}", ran.display()));
+    bundle.set("hooks", json!({ "poststop": [hook("exit 3".into()), second] }));
+    bundle.create();
+    let said = bundle.call(&["delete", &bundle.name]);
+    assert!(said.err.contains("error running poststop hook #0"), "{}", said.err);
+    said.good();
+    assert!(ran.exists() && !bundle.state_root().join(&bundle.name).exists());
+}

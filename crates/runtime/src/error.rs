@@ -54,6 +54,9 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// A hook after the end failed, which does not change what is done.
+    #[error("{0}")]
+    Afterwards(Box<Error>),
     /// What the process inside reported: already the whole chain, as text.
     #[error("{0}")]
     Init(String),

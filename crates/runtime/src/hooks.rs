@@ -12,15 +12,31 @@ use std::process::{Child, Command, Stdio};
 
 /// Runs hooks one after the other; the first that fails ends it.
 pub fn run(moment: Moment, hooks: &[Hook], state: &State) -> Result<()> {
+    let input = encode(state)?;
+    hooks.iter().enumerate().try_for_each(|(index, hook)| run_numbered(moment, index, hook, &input))
+}
+
+/// Runs all hooks, whether one fails or not. Returns the failures.
+pub fn run_all(moment: Moment, hooks: &[Hook], state: &State) -> Vec<Error> {
+    let input = match encode(state) {
+        Ok(input) => input,
+        Err(e) => return vec![e],
+    };
+    let each = hooks.iter().enumerate();
+    each.filter_map(|(index, hook)| run_numbered(moment, index, hook, &input).err()).collect()
+}
+
+fn encode(state: &State) -> Result<Vec<u8>> {
     let mut input = serde_json::to_vec(state).map_err(|e| Error::Other(format!("encode the state: {e}")))?;
     input.push(b'\n');
-    for (index, hook) in hooks.iter().enumerate() {
-        run_one(hook, &input).map_err(|source| Error::Step {
-            step: format!("error running {} hook #{index}", moment.name()),
-            source: Box::new(source),
-        })?;
-    }
-    Ok(())
+    Ok(input)
+}
+
+fn run_numbered(moment: Moment, index: usize, hook: &Hook, input: &[u8]) -> Result<()> {
+    run_one(hook, input).map_err(|source| Error::Step {
+        step: format!("error running {} hook #{index}", moment.name()),
+        source: Box::new(source),
+    })
 }
 
 /// Runs hooks from within the container's namespaces: the PID is the one there.

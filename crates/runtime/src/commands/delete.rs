@@ -39,7 +39,11 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         _ => {}
     }
     let hooks = container.config().ok().and_then(|spec| spec.hooks);
-    let mut left = give_back(&container, hooks.as_ref());
+    let (warnings, mut left): (Vec<_>, Vec<_>) =
+        give_back(&container, hooks.as_ref()).into_iter().partition(|e| matches!(e, Error::Afterwards(_)));
+    for warning in &warnings {
+        globals.log.write("warning", &warning.to_string());
+    }
     match left.pop() {
         None => Ok(0),
         Some(last) => {
@@ -65,8 +69,9 @@ pub fn give_back(container: &Container, hooks: Option<&Hooks>) -> Vec<Error> {
     if let Some(hooks) = hooks.filter(|hooks| !hooks.poststop.is_empty() && container.record.init.is_some()) {
         let state =
             State { status: Status::Stopped, pid: 0, rootfs: None, created: None, owner: None, ..container.state() };
-        // As runc: a failing poststop hook is told of, but does not keep the container.
-        left.extend(hooks::run(Moment::Poststop, &hooks.poststop, &state).err());
+        // The others run, and the container goes, whether one fails or not (runtime-spec, "Lifecycle").
+        let failed = hooks::run_all(Moment::Poststop, &hooks.poststop, &state);
+        left.extend(failed.into_iter().map(|e| Error::Afterwards(Box::new(e))));
     }
     left.extend(container.forget().err());
     left

@@ -9,7 +9,7 @@ use carboy_oci::state::{State, Status};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 
 /// `start`.
@@ -29,7 +29,13 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     }
     let socket = container.socket();
     std::fs::remove_file(&socket).context(|| format!("remove {}", socket.display()))?;
-    poststart(&container)?;
+    if let Err(e) = poststart(&container) {
+        // As runc: the container is not what it was to be.
+        if let Some(pidfd) = container.record.init.and_then(|init| init.pidfd()) {
+            let _ = carboy_sys::signal::pidfd_kill(pidfd.as_fd(), 9);
+        }
+        return Err(e);
+    }
     Ok(0)
 }
 
