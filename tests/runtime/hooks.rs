@@ -65,11 +65,14 @@ fn a_failing_hook_after_the_start_ends_it_and_one_after_the_end_changes_nothing(
     let mut bundle = Bundle::script("sleep 100");
     let hook =
         |script: String| json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] });
-    bundle.set("hooks", json!({ "poststart": [hook("echo why >&2; exit 3".into())] }));
+    bundle.set(
+        "hooks",
+        json!({ "poststart": [hook("yes | head -c 200000 >&2; sleep 0.2; exit 3".into()), hook("exit 4".into())] }),
+    );
     bundle.create();
     let said = bundle.call(&["start", &bundle.name]);
     said.fails_with(1, "error running poststart hook #0: /bin/sh");
-    assert!(said.err.contains("why"), "{}", said.err);
+    assert!(said.err.contains("exit status: 3"), "{}", said.err);
     bundle.wait_for("stopped");
     bundle.call(&["delete", &bundle.name]).good();
     let ran = bundle.path().join("ran");

@@ -5,10 +5,11 @@ use crate::step::Moment;
 use carboy_oci::runtime::Hook;
 use carboy_oci::state::{State, Status};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs hooks one after the other; the first that fails ends it.
 pub fn run(moment: Moment, hooks: &[Hook], state: &State) -> Result<()> {
@@ -61,7 +62,8 @@ fn run_one(hook: &Hook, input: &[u8]) -> Result<()> {
         // A hook that does not read its input has not failed.
         let _ = stdin.write_all(input);
     }
-    let finished = wait(&child, hook.timeout).context(|| format!("wait for {}", hook.path))?;
+    let mut said = Vec::new();
+    let finished = wait(&mut child, hook.timeout, &mut said).context(|| format!("wait for {}", hook.path))?;
     if !finished {
         let _ = child.kill();
         let _ = child.wait();
@@ -71,41 +73,55 @@ fn run_one(hook: &Hook, input: &[u8]) -> Result<()> {
             hook.timeout.unwrap_or(0)
         )));
     }
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = read_available(stderr, &mut said);
-    }
     let status = child.wait().context(|| format!("wait for {}", hook.path))?;
     if status.success() {
         return Ok(());
     }
+    let said = String::from_utf8_lossy(&said);
     Err(Error::Other(format!("{}: {status}, stderr: {}", hook.path, said.trim_end())))
 }
 
-/// Reads what a hook said, without waiting for daemons that it left with its descriptor.
-fn read_available(stderr: std::process::ChildStderr, said: &mut String) -> std::io::Result<()> {
-    rustix::io::ioctl_fionbio(&stderr, true)?;
-    let mut bytes = Vec::new();
-    let result = stderr.take(4096).read_to_end(&mut bytes);
-    said.push_str(&String::from_utf8_lossy(&bytes));
-    result.map(drop)
-}
+/// How much of what a hook says is kept.
+const MOST_SAID: usize = 4096;
 
-/// Waits until the process ends; false if it takes longer than the timeout.
-fn wait(child: &Child, timeout_s: Option<i64>) -> Result<bool, rustix::io::Errno> {
-    let Some(seconds) = timeout_s.filter(|seconds| *seconds > 0) else { return Ok(true) };
+/// Waits until the process ends, reading what it says meanwhile: without a reader it would be killed by its own words. Not for daemons that
+/// it leaves with its descriptor. False if it takes longer than the timeout.
+fn wait(child: &mut Child, timeout_s: Option<i64>, said: &mut Vec<u8>) -> Result<bool, rustix::io::Errno> {
     let pid = Pid::from_raw(child.id() as i32).ok_or(rustix::io::Errno::SRCH)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let timeout = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let end = timeout_s.map(|seconds| Instant::now() + Duration::from_secs(seconds.max(0) as u64));
+    let mut stderr = child.stderr.take();
+    if let Some(stderr) = &stderr {
+        rustix::io::ioctl_fionbio(stderr, true)?;
+    }
     loop {
-        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e),
-            Ok(0) => {
-                pidfd_send_signal(&pidfd, Signal::KILL)?;
-                return Ok(false);
-            }
-            Ok(_) => return Ok(true),
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
+        let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+        fds.extend(stderr.as_ref().map(|stderr| PollFd::new(stderr, PollFlags::IN)));
+        let ready = match poll(&mut fds, left.as_ref()) {
+            Err(rustix::io::Errno::INTR) => continue,
+            result => result?,
+        };
+        let ended = !fds[0].revents().is_empty();
+        if stderr.as_mut().is_some_and(|stderr| !take_words(stderr, said)) {
+            stderr = None;
+        }
+        if ended || ready == 0 {
+            return Ok(ended);
+        }
+    }
+}
+
+/// Reads what there is; false at its end.
+fn take_words(stderr: &mut std::process::ChildStderr, said: &mut Vec<u8>) -> bool {
+    let mut buffer = [0u8; 1024];
+    loop {
+        match stderr.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(length) => said.extend_from_slice(&buffer[..length.min(MOST_SAID - said.len().min(MOST_SAID))]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
         }
     }
 }
