@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the one crate that may: it wraps what rustix lacks")]
 
 pub mod bpf;
+pub mod cache;
 pub mod clone;
 pub mod entry;
 pub mod exec;

@@ -115,7 +115,7 @@ fn publish(
     let blob = layer.ingest.folder().join("blob");
     thread::scope(|scope| -> Result<(), LayerError> {
         // At the same time, because each waits for the disk.
-        let synced = copy.map(|copy| spawn(scope, "sync", move || copy.sync())).transpose()?;
+        let synced = copy.map(|copy| spawn(scope, "sync", move || copy.sync().map(|()| copy.uncache()))).transpose()?;
         snapshotter.sync(work)?;
         synced.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(LayerError::Internal)))
     })?;
@@ -312,6 +312,11 @@ impl Copy {
 
     pub(crate) fn sync(&self) -> Result<(), LayerError> {
         Ok(self.file.sync_data().map_err(FileError::at("sync", &self.path))?)
+    }
+
+    /// Takes what was written out of the page cache: nobody will read it soon.
+    pub(crate) fn uncache(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
     }
 
     pub(crate) fn file(&self) -> &File {

@@ -21,8 +21,8 @@ use carboy_store::Store;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-    move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, move_mount,
 };
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -116,13 +116,17 @@ impl Snapshotter for Erofs {
 
     fn mount_calls(&self, store: &Store, diff_id: &Digest) -> Vec<String> {
         let folder = store.layer_dir(diff_id);
-        vec![
+        let mut calls = vec![
             "fsopen(\"erofs\")".to_owned(),
             format!("fsconfig(source = {})", folder.join(INDEX).display()),
             format!("fsconfig(device = {})", folder.join(TAR).display()),
-            "fsmount(MOUNT_ATTR_RDONLY)".to_owned(),
-            format!("move_mount({})", self.lower(store, diff_id).display()),
-        ]
+        ];
+        if File::open(folder.join(TAR)).is_ok_and(|tar| is_cold(&tar)) {
+            calls.push("fsconfig(directio)".to_owned());
+        }
+        calls.push("fsmount(MOUNT_ATTR_RDONLY)".to_owned());
+        calls.push(format!("move_mount({})", self.lower(store, diff_id).display()));
+        calls
     }
 
     fn userxattr(&self) -> bool {
@@ -133,15 +137,39 @@ impl Snapshotter for Erofs {
 /// Mounts an index with its tar, attached to nothing yet.
 pub(super) fn mount_detached(index: &Path, tar: &Path) -> io::Result<OwnedFd> {
     let (index_file, tar_file) = (File::open(index)?, File::open(tar)?);
-    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let configured = fsconfig_set_string(&context, "source", &*name_of(index, &index_file))
-        .and_then(|()| fsconfig_set_string(&context, "device", &*name_of(tar, &tar_file)))
-        .and_then(|()| fsconfig_create(&context));
-    if let Err(errno) = configured {
-        return Err(with_kernel_message(&context, errno));
-    }
+    let context = configured((index, &index_file), (tar, &tar_file), is_cold(&tar_file))?;
     // Set-ID bits, devices and programs are for each container's own mount to allow or not: overlayfs asks its own flags only.
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?)
+}
+
+fn configured(index: (&Path, &File), tar: (&Path, &File), direct: bool) -> io::Result<OwnedFd> {
+    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let outcome = fsconfig_set_string(&context, "source", &*name_of(index.0, index.1))
+        .and_then(|()| fsconfig_set_string(&context, "device", &*name_of(tar.0, tar.1)))
+        .and_then(|()| if direct { fsconfig_set_flag(&context, "directio") } else { Ok(()) })
+        .and_then(|()| fsconfig_create(&context));
+    match outcome {
+        Ok(()) => Ok(context),
+        // The option came with Linux 6.15.
+        Err(_) if direct => configured(index, tar, false),
+        Err(errno) => Err(with_kernel_message(&context, errno)),
+    }
+}
+
+/// Whether to read the tar past its own page cache. EROFS caches what it has read for itself; what the tar's cache holds is a second
+/// copy. A tar that was just taken in is all there, and reading it from memory is quicker than from the disk; one that is not is read once,
+/// into EROFS's cache only. Direct reads must be possible at any block of 512 bytes (statx(2), STATX_DIOALIGN).
+fn is_cold(tar: &File) -> bool {
+    let aligned = || {
+        let stat = rustix::fs::statx(tar, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
+        Some((1..=512).contains(&stat.stx_dio_offset_align))
+    };
+    let cold = || {
+        let pages = carboy_sys::cache::cached_pages(tar)?;
+        let size = tar.metadata().ok()?.len();
+        Some(pages * 4096 < size / 4)
+    };
+    cold().unwrap_or(false) && aligned().unwrap_or(false)
 }
 
 /// The path as the mount table should show it, or the descriptor's if that is too long for fsconfig.

@@ -96,12 +96,18 @@ impl Sandbox {
 
     /// Prepares a container's root, mounts it as the monitor would, and calls `look` with its path.
     pub fn with_root<T>(&self, image: &Image, look: impl FnOnce(&Path) -> T) -> T {
-        let container = self.folder("root/containers/c1");
+        let (root, _unmount) = self.mount_root(image, "c1");
+        look(&root)
+    }
+
+    /// Prepares a container's root and mounts it as the monitor would: where, until what is answered is dropped.
+    pub fn mount_root(&self, image: &Image, container: &str) -> (PathBuf, Unmount) {
+        let target = self.folder(&format!("merged/{container}"));
+        let container = self.folder(&format!("root/containers/{container}"));
         let RootMount::Overlay { lower, upper, work, userxattr } = self.images.prepare(image, &container).unwrap()
         else {
             panic!("not an overlay")
         };
-        let target = self.folder("merged");
         let context = rustix::mount::fsopen("overlay", rustix::mount::FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
         for lower in lower {
             rustix::mount::fsconfig_set_string(&context, "lowerdir+", lower).unwrap();
@@ -116,8 +122,7 @@ impl Sandbox {
         let mount = rustix::mount::fsmount(&context, flags, MountAttrFlags::empty()).unwrap();
         let to = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(&mount, "", rustix::fs::CWD, &target, to).unwrap();
-        let _unmount = Unmount(target.clone());
-        look(&target)
+        (target.clone(), Unmount(target))
     }
 
     /// Nothing is in progress, leased or in the trash.
