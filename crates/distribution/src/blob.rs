@@ -105,7 +105,7 @@ impl Read for BlobReader<'_> {
                     Ok(source) => self.body = Some(source),
                     Err(error) => {
                         // What may pass was tried again already; but a registry that was there a moment ago may just be restarting.
-                        let may_pass = self.offset > 0 && matches!(error, Error::Unreachable { .. });
+                        let may_pass = self.offset > 0 && error.is_unreachable();
                         self.recover(error, may_pass).map_err(io::Error::other)?;
                         continue;
                     }

@@ -34,6 +34,14 @@ pub enum ErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Something went wrong on the way, while this was asked for.
+    #[error("{what}")]
+    During {
+        /// What was asked for.
+        what: String,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// 404.
     #[error("{what} not found: {detail}")]
     NotFound {
@@ -215,6 +223,7 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Error::During { source, .. } => source.kind(),
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::Denied { .. } | Error::BadCredentials { .. } => ErrorKind::Unauthorized,
             Error::Unreachable { .. } | Error::Broken { .. } | Error::Timeout { .. } => ErrorKind::Unavailable,
@@ -233,6 +242,28 @@ impl Error {
             | Error::Json { .. }
             | Error::Protocol { .. }
             | Error::Http { .. } => ErrorKind::Protocol,
+        }
+    }
+
+    /// Names what was asked for, where the error does not.
+    pub(crate) fn during(self, what: &str) -> Self {
+        match self {
+            Error::Unreachable { .. }
+            | Error::Broken { .. }
+            | Error::Timeout { .. }
+            | Error::Tls { .. }
+            | Error::PlainHttp(_)
+            | Error::Protocol { .. }
+            | Error::Http { .. } => Error::During { what: what.to_owned(), source: Box::new(self) },
+            other => other,
+        }
+    }
+
+    /// Whether there was no connection.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        match self {
+            Error::During { source, .. } => source.is_unreachable(),
+            other => matches!(other, Error::Unreachable { .. }),
         }
     }
 

@@ -150,7 +150,8 @@ impl Repository {
     /// Asks the registry itself, whatever mirrors it has.
     pub(crate) fn ask_origin(&self, ask: &Ask<'_>, what: &str) -> Result<Answer> {
         self.check_blocked(what)?;
-        let (uri, response) = self.host.ask(&self.transport, ask)?;
+        let answer = self.host.ask(&self.transport, ask);
+        let (uri, response) = answer.map_err(|error| error.during(what))?;
         self.accept(uri, response, what)
     }
 

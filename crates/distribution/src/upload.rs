@@ -95,7 +95,8 @@ impl Repository {
                 Err(failed) => failed,
             };
             failures += 1;
-            self.wait_after(failed, failures)?;
+            self.wait_after(failed, failures)
+                .map_err(|error| error.during(&format!("upload of {}", self.blob_name(upload.digest))))?;
             session = match session.resume(self)? {
                 Some(session) => session,
                 // The last answer may have been lost, not the upload.
@@ -112,7 +113,7 @@ impl Repository {
     fn wait_after(&self, failed: Failed, failures: u32) -> Result<()> {
         let limits = self.limits();
         let (may_pass, asked) = match &failed {
-            Failed::Error(error) => (error.is_transient() || matches!(error, Error::Unreachable { .. }), None),
+            Failed::Error(error) => (error.is_transient() || error.is_unreachable(), None),
             Failed::Refused { status, wait, .. } => match status {
                 // The registry disagrees about how far it is, or has forgotten the upload.
                 404 | 416 => (true, Some(Duration::ZERO)),

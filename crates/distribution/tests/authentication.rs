@@ -137,7 +137,7 @@ fn a_token_server_that_refuses_the_password() {
 fn credentials_are_not_sent_to_a_token_server_in_the_clear() {
     let server = Server::start(|_| with(401, &[("WWW-Authenticate", "Bearer realm=\"http://192.0.2.1/token\"")], ""));
     let error = client(user()).repository(&server.reference("x")).manifest(&latest()).unwrap_err();
-    assert!(matches!(error, Error::PlainHttp(_)), "{error}");
+    assert!(chain(&error).contains("192.0.2.1 would be asked by plain HTTP"), "{}", chain(&error));
 }
 
 #[test]
@@ -166,9 +166,10 @@ fn a_redirect_to_another_host_gets_no_credentials() {
 fn redirects_end() {
     let server = Server::start(|_| with(302, &[("Location", "/v2/again")], ""));
     let error = server.repository().manifest(&latest()).unwrap_err();
-    assert!(error.to_string().contains("redirects"), "{error}");
+    assert!(chain(&error).contains("redirects"), "{}", chain(&error));
     let server = Server::start(|_| with(302, &[("Location", "http://192.0.2.1/plain")], ""));
-    assert!(matches!(server.repository().manifest(&latest()), Err(Error::PlainHttp(_))));
+    let error = server.repository().manifest(&latest()).unwrap_err();
+    assert!(chain(&error).contains("192.0.2.1 would be asked by plain HTTP"), "{}", chain(&error));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn an_unknown_certificate_is_refused_and_not_replaced_by_plain_http() {
     let error = fetch(tls_server(), true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "{}", chain(&error));
     let text = chain(&error);
-    assert!(text.starts_with("TLS with 127.0.0.1:") && text.contains("certificate"), "{text}");
+    assert!(text.contains("/x:latest: TLS with 127.0.0.1:") && text.contains("certificate"), "{text}");
 }
 
 #[test]
