@@ -23,6 +23,7 @@ def runtime(bench):
 
 def runtime_cases(bench):
     images.busybox_root(bench.folder / "rootfs")
+    mount_state(bench)
     binaries = [("carboy-runtime", bench.ours("carboy-runtime"))]
     binaries += [(name, path) for name in ("crun", "runc", "youki") if (path := installed(name))]
     results = {}
@@ -41,8 +42,15 @@ def runtime_cases(bench):
     return results
 
 
+def mount_state(bench):
+    """A tmpfs for the runtimes' records, as /run is on a real machine; in a mount namespace of our own."""
+    state = bench.folder / "state"
+    state.mkdir()
+    quiet("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", state)
+
+
 def runtime_command(bench, name, path, bundle):
-    state = bench.folder / f"state-{name}"
+    state = bench.folder / "state" / name
     return [path, "--root", str(state), "run", "--bundle", str(bundle), f"bench-{os.getpid()}-{name}-{{n}}"]
 
 

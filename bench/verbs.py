@@ -16,6 +16,7 @@ TIGHT = 512 << 10
 def verbs(bench):
     """create, start, state, exec, kill and delete of one container; list of a hundred; a container with very little memory."""
     images.busybox_root(bench.folder / "rootfs")
+    cases.mount_state(bench)
     bundle = cases.make_bundle(bench, "sleeping", False, {"args": ["/bin/sleep", "1000"]})
     runtimes = [Runtime(bench, "carboy-runtime", bench.ours("carboy-runtime"), bundle)]
     runtimes += [Runtime(bench, name, path, bundle) for name in ("crun", "runc") if (path := installed(name))]
@@ -64,7 +65,7 @@ class Runtime:
 
     def __init__(self, bench, name, path, bundle):
         self.name, self.bundle, self.folder = name, bundle, bench.folder
-        self.command = [path, "--root", str(bench.folder / f"state-{name}")]
+        self.command = [path, "--root", str(bench.folder / "state" / name)]
         self.prefix = f"bench-{os.getpid()}-{name}"
         self.pid_file = bench.folder / f"pid-{name}"
         self.many = []

@@ -16,6 +16,7 @@ mod hooks;
 mod isolation;
 mod life;
 mod mounts;
+mod own_image;
 mod steps;
 mod systemd;
 mod terminal;

@@ -80,12 +80,7 @@ impl CgroupDir {
     }
 
     pub(crate) fn try_read(&self, name: &str) -> Result<String, Errno> {
-        let file = self.reader(name)?;
-        let mut bytes = Vec::with_capacity(256);
-        while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0 {
-            bytes.reserve(4096);
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        read_whole(&self.fd, name)
     }
 
     pub(crate) fn read(&self, name: &str) -> Result<String, CgroupError> {
@@ -114,6 +109,16 @@ impl CgroupDir {
         }
         Ok(pids)
     }
+}
+
+/// A file of the kernel's, whose size is not known beforehand.
+pub(crate) fn read_whole(dir: impl AsFd, name: &str) -> Result<String, Errno> {
+    let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(1024);
+    while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0 {
+        bytes.reserve(4096);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Values of more than one write(2) do not exist in cgroup files.

@@ -37,7 +37,7 @@ pub use dbus::DbusError;
 pub use detect::{Hierarchies, Hierarchy, Mode};
 pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_program};
 pub use error::CgroupError;
-pub use manager::{CgroupManager, Joiner, killed_at_birth, open, own, reopen};
+pub use manager::{CgroupManager, Joiner, killed_at_birth, open, own, reopen, reopen_membership};
 pub use oom::OomWatch;
 pub use path::CgroupPath;
 pub use plan::{Missing, PlanOptions, Step, What, ignored, plan, plan_annotations};

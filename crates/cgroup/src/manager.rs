@@ -1,7 +1,7 @@
 //! The interface to one container's cgroup, whatever the hierarchies, and what the implementations share.
 
 use crate::detect::{Hierarchies, Hierarchy, Mode};
-use crate::dir::{CgroupDir, write_once};
+use crate::dir::{self, CgroupDir, write_once};
 use crate::error::CgroupError;
 use crate::oom::OomWatch;
 use crate::path::{CgroupPath, parse_own};
@@ -10,11 +10,12 @@ use crate::stats::Stats;
 use crate::systemd::Location;
 use crate::v1::V1Cgroup;
 use crate::v2::V2Cgroup;
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long freezing, thawing and killing may take.
@@ -98,7 +99,7 @@ pub fn open(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Box<dyn Cgro
         CgroupPath::Absolute(_) => BTreeMap::new(),
         CgroupPath::Relative(_) => {
             let file = "/proc/self/cgroup";
-            parse_own(&std::fs::read_to_string(file).map_err(|e| CgroupError::io("read", file, e))?)
+            parse_own(&dir::read_whole(CWD, file).map_err(|e| CgroupError::io("read", file, e))?)
         }
     };
     let unified = hierarchies.unified.as_ref().map(|mount| V2Cgroup::new(mount, path.below(mount, "", &own)));
@@ -127,6 +128,11 @@ pub fn own(hierarchies: &Hierarchies) -> Result<Location, CgroupError> {
         (hierarchy.clone(), mine(first, &hierarchy.mount))
     });
     Ok((v1.collect(), hierarchies.unified.as_ref().map(|mount| (mount.clone(), mine("", mount)))))
+}
+
+/// The unified hierarchy's part of a cgroup whose controllers are in version 1: for membership only.
+pub fn reopen_membership(mount: &Path, path: PathBuf) -> Box<dyn CgroupManager> {
+    Box::new(V1Cgroup::new(Vec::new(), Some(V2Cgroup::new(mount, path))))
 }
 
 /// A cgroup that was made before, by the directories that [`CgroupManager::directories`] named: the v1 hierarchies with theirs, the
@@ -163,6 +169,16 @@ impl Joiner {
             (None, Some(dir)) => dir.write("cgroup.procs", "0"),
             _ => Ok(()),
         }
+    }
+
+    /// For a process that inherits or is sent the `tasks` files of v1 hierarchies, with their paths.
+    pub fn of_tasks(tasks: Vec<(OwnedFd, PathBuf)>) -> Joiner {
+        Joiner { tasks, ..Joiner::default() }
+    }
+
+    /// The `tasks` files of the v1 hierarchies, in the order in which they were made.
+    pub fn tasks(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.tasks.iter().map(|(file, _)| file.as_fd())
     }
 
     /// Opens the unified cgroup.procs now, for a process that will join from a user namespace in which it could not open it: the
@@ -226,9 +242,8 @@ pub(crate) fn apply_step(dir: &CgroupDir, step: &Step, hint: impl Fn() -> String
         What::UnitProperties(_) => Ok(()),
         What::AttachDevices(policy) => {
             let program = crate::devices::device_program(policy);
-            let attached = carboy_sys::bpf::load_cgroup_device(&program).and_then(|program| {
-                carboy_sys::bpf::replace_cgroup_device(dir.fd(), std::os::fd::AsFd::as_fd(&program))
-            });
+            let attached = carboy_sys::bpf::load_cgroup_device(&program)
+                .and_then(|program| carboy_sys::bpf::replace_cgroup_device(dir.fd(), program.as_fd()));
             attached.map_err(|source| CgroupError::Limit {
                 field: step.from.clone(),
                 value: "a device program".to_owned(),

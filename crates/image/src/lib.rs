@@ -26,7 +26,6 @@ mod images;
 mod import;
 mod intake;
 mod layer;
-mod mounts;
 mod parents;
 mod prepare;
 pub mod pull;

@@ -10,6 +10,7 @@
 //!  5   stage    i32                          PID of the init process, made by an intermediate process
 //!  6   helper   descriptor                   of the process that lends a user namespace: its directory in /proc
 //!      runtime  descriptor                   what the next bind mount shows, where init could not open it
+//!  7   runtime  descriptors                  `tasks` of the v1 hierarchies, once they are there; none: do without
 //! ```
 //!
 //! SOCK_SEQPACKET: a message is whole or absent. End of file means that the other side has gone, or has executed the program.
@@ -21,13 +22,18 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// One end.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct Channel {
+    socket: OwnedFd,
+    /// What came before it was waited for.
+    tasks: RefCell<Option<Vec<OwnedFd>>>,
+}
 
 /// What is said.
 #[derive(Debug)]
@@ -46,6 +52,8 @@ pub enum Message {
     Born(i32),
     /// What the receiver expects.
     Descriptor(OwnedFd),
+    /// `tasks` of the v1 hierarchies.
+    Tasks(Vec<OwnedFd>),
 }
 
 const SIGNALS: [Signal; 7] = [
@@ -62,14 +70,18 @@ const SIGNALS: [Signal; 7] = [
 const LONGEST: usize = 4096;
 
 /// Most descriptors in a message.
-const MOST_FDS: usize = 1;
+const MOST_FDS: usize = 32;
 
 impl Channel {
     /// A pair of connected ends.
     pub fn pair() -> Result<(Channel, Channel)> {
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .context(|| "socketpair")?;
-        Ok((Channel(a), Channel(b)))
+        Ok((Channel::of(a), Channel::of(b)))
+    }
+
+    fn of(socket: OwnedFd) -> Channel {
+        Channel { socket, tasks: RefCell::default() }
     }
 
     /// Lets the other side go on. A side that has gone is noticed at the next receive, with its reason.
@@ -121,6 +133,26 @@ impl Channel {
         }
     }
 
+    /// Hands over what to join the v1 hierarchies by; it may come before other messages that were asked for earlier.
+    pub fn tasks(&self, files: &[BorrowedFd<'_>]) -> Result<()> {
+        if files.len() > MOST_FDS {
+            return Err(Error::Other(format!("more than {MOST_FDS} cgroup hierarchies")));
+        }
+        self.send(&[7], files)
+    }
+
+    /// Waits for the same; `None` if the other side has closed.
+    pub fn take_tasks(&self) -> Result<Option<Vec<OwnedFd>>> {
+        if let Some(early) = self.tasks.take() {
+            return Ok(Some(early));
+        }
+        match self.receive_any()? {
+            Some(Message::Tasks(files)) => Ok(Some(files)),
+            None => Ok(None),
+            other => Err(Error::Other(format!("expected the cgroup, got {other:?}"))),
+        }
+    }
+
     /// Names the init process.
     pub fn born(&self, pid: i32) -> Result<()> {
         let [a, b, c, d] = pid.to_ne_bytes();
@@ -128,16 +160,26 @@ impl Channel {
     }
 
     fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
-        send_with_fds(self.0.as_fd(), bytes, fds).context(|| "sendmsg to the other process")
+        send_with_fds(self.socket.as_fd(), bytes, fds).context(|| "sendmsg to the other process")
     }
 
     /// The next message; `None` if the other side has closed.
     pub fn receive(&self) -> Result<Option<Message>> {
+        match self.receive_any()? {
+            Some(Message::Tasks(files)) => {
+                self.tasks.replace(Some(files));
+                self.receive_any()
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn receive_any(&self) -> Result<Option<Message>> {
         let mut bytes = [0u8; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let length = loop {
-            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Ok(received) => break received.bytes,
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => return Ok(None),
@@ -159,7 +201,7 @@ impl Channel {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -176,6 +218,7 @@ fn parse(tag: u8, rest: &[u8], mut fds: Vec<OwnedFd>) -> Option<Message> {
         4 => Message::Listener(fds.pop()?),
         5 => Message::Born(i32::from_ne_bytes(rest.try_into().ok()?)),
         6 => Message::Descriptor(fds.pop()?),
+        7 => Message::Tasks(fds),
         _ => return None,
     })
 }
@@ -202,12 +245,17 @@ mod tests {
         a.times(&[(3, 1 << 40), (4, 5)]).unwrap();
         a.console(rustix::stdio::stdin()).unwrap();
         a.born(77).unwrap();
+        a.tasks(&[rustix::stdio::stdin(), rustix::stdio::stdout()]).unwrap();
+        a.tell(Signal::Proceed).unwrap();
         drop(a);
         assert!(matches!(b.receive().unwrap(), Some(Message::Tell(Signal::Created))));
         assert!(matches!(b.receive().unwrap(), Some(Message::Failed(t)) if t == "mount /proc: EPERM"));
         assert!(matches!(b.receive().unwrap(), Some(Message::Times(t)) if t == [(3, 1 << 40), (4, 5)]));
         assert!(matches!(b.receive().unwrap(), Some(Message::Console(_))));
         assert!(matches!(b.receive().unwrap(), Some(Message::Born(77))));
+        assert!(matches!(b.receive().unwrap(), Some(Message::Tell(Signal::Proceed))));
+        assert_eq!(b.take_tasks().unwrap().unwrap().len(), 2);
+        assert!(b.take_tasks().unwrap().is_none());
         assert!(b.receive().unwrap().is_none());
     }
 }

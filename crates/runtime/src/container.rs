@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! <root>/<id>/             made exclusively: claims the ID; flocked while `create` is under way
-//!   state.json             Record, replaced atomically; written before anything is taken, and again with the PID
+//!   creating.json          Record, written before anything is taken; gone once the container is created
+//!   state.json             Record with the init process, put there atomically when that is born
 //!   config.json            the configuration as it was given
 //!   start.sock             exists while the container waits for `start`
 //! ```
@@ -11,7 +12,7 @@ use crate::cgroups;
 use crate::error::{Context, Error, Result};
 use carboy_oci::runtime::Spec;
 use carboy_oci::state::{State, Status};
-use carboy_state::file::{Durability, FileError, read_json, write_json};
+use carboy_state::file::{Durability, read_json, write_json};
 use carboy_state::process::ProcessRef;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+const CREATING: &str = "creating.json";
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 const SOCKET: &str = "start.sock";
@@ -46,6 +48,8 @@ pub struct Record {
     pub namespaces: u64,
     /// Its cgroup, recorded before it is made.
     pub cgroup: cgroups::Record,
+    /// Whether the configuration has poststop hooks, for which it must be read again at the end.
+    pub poststop: bool,
     /// Annotations of the configuration.
     pub annotations: BTreeMap<String, String>,
 }
@@ -87,7 +91,9 @@ impl Container {
         let lock = open_folder(&folder)?;
         flock(&lock, FlockOperation::LockExclusive).context(|| format!("lock {}", folder.display()))?;
         let container = Container { folder, record };
-        container.save()?;
+        let path = container.folder.join(CREATING);
+        let text = serde_json::to_vec(&container.record).map_err(|e| Error::Other(format!("encode: {e}")))?;
+        std::fs::write(&path, text).context(|| format!("write {}", path.display()))?;
         Ok((container, lock))
     }
 
@@ -95,20 +101,31 @@ impl Container {
     pub fn open(root: &Path, id: &str) -> Result<Container> {
         check_id(id)?;
         let folder = root.join(id);
-        match read_json(&folder.join(STATE)) {
-            Ok(record) => Ok(Container { folder, record }),
-            Err(e) if e.is_not_found() && folder.is_dir() => {
-                // Killed between claim and record: nothing has been taken.
-                Ok(Container { folder, record: Record { id: id.to_owned(), ..Record::default() } })
+        // In the order in which they come to be, the later one first; a second look finds what was replaced between two.
+        for name in [STATE, CREATING, STATE] {
+            match read_json(&folder.join(name)) {
+                Ok(record) => return Ok(Container { folder, record }),
+                Err(e) if e.is_not_found() => {}
+                // Killed while it was being written: nothing has been taken.
+                Err(_) if name == CREATING => break,
+                Err(e) => return Err(e.into()),
             }
-            Err(e) if e.is_not_found() => Err(Error::NotFound),
-            Err(e) => Err(e.into()),
         }
+        if !folder.is_dir() {
+            return Err(Error::NotFound);
+        }
+        // Killed between claim and record: nothing has been taken.
+        Ok(Container { folder, record: Record { id: id.to_owned(), ..Record::default() } })
     }
 
-    /// Writes the record.
-    pub fn save(&self) -> Result<(), FileError> {
-        write_json(&self.folder.join(STATE), &self.record, Durability::Process)
+    /// Writes the record, with the init process.
+    pub fn save(&self) -> Result<()> {
+        Ok(write_json(&self.folder.join(STATE), &self.record, Durability::Process)?)
+    }
+
+    /// It is created.
+    pub fn is_ready(&self) -> Result<()> {
+        self.remove_file(CREATING)
     }
 
     /// Keeps the configuration.
@@ -129,7 +146,9 @@ impl Container {
         match self.record.init {
             None if self.is_locked() => Status::Creating,
             Some(init) if init.is_alive() => {
-                if self.socket().exists() {
+                if self.folder.join(CREATING).exists() && self.is_locked() {
+                    Status::Creating
+                } else if self.socket().exists() {
                     Status::Created
                 } else if self.record.cgroup.is_frozen() {
                     Status::Paused
@@ -148,7 +167,11 @@ impl Container {
 
     /// What `state` prints.
     pub fn state(&self) -> State {
-        let status = self.status();
+        self.state_as(self.status())
+    }
+
+    /// The same for a caller who knows the status.
+    pub fn state_as(&self, status: Status) -> State {
         let record = &self.record;
         let pid = if status == Status::Stopped { 0 } else { record.init.map_or(0, |init| init.pid) };
         State {
@@ -171,13 +194,9 @@ impl Container {
 
     /// Removes the folder: the last thing to go.
     pub fn forget(&self) -> Result<()> {
-        for name in [SOCKET, CONFIG, STATE] {
-            match std::fs::remove_file(self.folder.join(name)) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(e).context(|| format!("remove {}", self.folder.join(name).display()));
-                }
-                _ => {}
-            }
+        // What is there usually; the rest, after a crash or without a start, is found by looking.
+        for name in [CONFIG, STATE] {
+            self.remove_file(name)?;
         }
         match std::fs::remove_dir(&self.folder) {
             Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => std::fs::remove_dir_all(&self.folder),
@@ -185,6 +204,13 @@ impl Container {
             result => result,
         }
         .context(|| format!("remove {}", self.folder.display()))
+    }
+
+    fn remove_file(&self, name: &str) -> Result<()> {
+        match std::fs::remove_file(self.folder.join(name)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => result.context(|| format!("remove {}", self.folder.join(name).display())),
+        }
     }
 }
 

@@ -23,7 +23,8 @@ const SELF: &str = "/proc/self/exe";
 
 /// Returns when the executable is safe; otherwise executes it again from where it is.
 pub fn executable() -> Result<()> {
-    if is_safe()? || leave_writable_mount().is_ok() {
+    let mount = rustix::fs::statvfs(SELF).context(|| "statfs /proc/self/exe")?;
+    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) || leave_writable_mount().is_ok() || is_safe()? {
         return Ok(());
     }
     let copy = match read_only_mount() {
@@ -41,11 +42,8 @@ pub fn executable() -> Result<()> {
     Err(fexecve(copy.as_fd(), &args, &env)).context(|| "execute /proc/self/exe again")
 }
 
+/// Whether nobody in a container could write to it all the same.
 fn is_safe() -> Result<bool> {
-    let mount = rustix::fs::statvfs(SELF).context(|| "statfs /proc/self/exe")?;
-    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Ok(true);
-    }
     let uid = rustix::process::geteuid().as_raw();
     let file =
         rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open /proc/self/exe")?;

@@ -30,6 +30,7 @@ impl Step {
             Action::IdMaps(_) => "map IDs".into(),
             Action::OomScore(_) => "OOM score".into(),
             Action::Cgroup(_) => "make cgroup".into(),
+            Action::Hierarchies(_) => "make v1 cgroups".into(),
             Action::OuterLimits(_) => "limits from outside".into(),
             Action::NetDevices(..) => "network devices".into(),
             Action::OpenSource(mount) => format!("open the source of {}", mount.destination),
@@ -41,6 +42,8 @@ impl Step {
             Action::Session => "session".into(),
             Action::Join(_) => "join namespaces".into(),
             Action::JoinCgroup => "join cgroup".into(),
+            Action::JoinHierarchies(_) => "join v1 cgroups".into(),
+            Action::NetworkNamespace => "network namespace".into(),
             Action::CurrentRoot => "open root".into(),
             Action::CgroupNamespace => "cgroup namespace".into(),
             Action::TimeNamespace(_) => "time namespace".into(),
@@ -89,6 +92,9 @@ impl Action {
                 "who is killed first when memory runs out",
             ),
             Action::Cgroup(placement) => (placement.calls(), "the container's resources are limited and counted"),
+            Action::Hierarchies(placement) => {
+                (placement.calls(), "the container's resources are limited and counted; made while init is under way")
+            }
             Action::OuterLimits(limits) => {
                 (limit_calls("prlimit(<init>, ", limits), "in its user namespace init may not raise them")
             }
@@ -115,6 +121,12 @@ impl Action {
                 (hooks.iter().map(|h| format!("run {}", h.path)).collect(), "the caller's own set-up")
             }
             Action::Tell(signal) => (vec![format!("sendmsg({signal:?})")], signal_reason(*signal)),
+            _ => self.explain_early(actor),
+        }
+    }
+
+    fn explain_early(&self, actor: Actor) -> (Vec<String>, &'static str) {
+        match self {
             Action::BecomeRoot => (
                 ["setgroups([])", "setresgid(0)", "setresuid(0)"].map(String::from).into(),
                 "until here it is nobody in the user namespace, and what it makes would have no owner",
@@ -123,6 +135,13 @@ impl Action {
             Action::Join(list) => (list.iter().map(join_call).collect(), "namespaces that others made"),
             Action::JoinCgroup => {
                 (vec!["write cgroup.procs \"0\"".into()], "moving oneself avoids the lock of moving another")
+            }
+            Action::JoinHierarchies(paths) => (
+                paths.iter().map(|path| format!("write {} \"0\"", path.join("tasks").display())).collect(),
+                "moving oneself avoids the lock of moving another",
+            ),
+            Action::NetworkNamespace => {
+                (vec!["unshare(CLONE_NEWNET)".into()], "made by init itself, as it takes the kernel half a millisecond")
             }
             Action::CurrentRoot => (vec!["open(\"/\", O_PATH)".into()], "paths are looked up from this descriptor"),
             Action::CgroupNamespace => {

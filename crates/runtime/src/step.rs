@@ -33,6 +33,8 @@ pub enum Action {
     OomScore(i32),
     /// Make its cgroup, write the limits, hand it out.
     Cgroup(crate::cgroups::Placement),
+    /// Make its v1 cgroups, write the limits, hand them to the init process, which is under way meanwhile.
+    Hierarchies(crate::cgroups::Placement),
     /// Raise resource limits from outside, where the init process has no privilege on the host.
     OuterLimits(Vec<Limit>),
     /// Move network devices into the container: name here, name there; the namespace's file if it is joined.
@@ -53,6 +55,10 @@ pub enum Action {
     Join(Vec<Join>),
     /// Move into the cgroup, once the runtime has made it.
     JoinCgroup,
+    /// Move into the v1 cgroups, as soon as the runtime hands them over: their directories.
+    JoinHierarchies(Vec<std::path::PathBuf>),
+    /// A network namespace of its own, made by the init process itself, which takes a while.
+    NetworkNamespace,
     /// Take the root of the container that was joined.
     CurrentRoot,
     /// A new cgroup namespace, now that the process is where its root shall be.

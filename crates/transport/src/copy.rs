@@ -46,14 +46,6 @@ pub struct Copied {
     pub digest: Digest,
     /// Its media type.
     pub media_type: String,
-    /// Its size in bytes.
-    pub size: u64,
-}
-
-impl From<Document> for Copied {
-    fn from(written: Document) -> Self {
-        Copied { digest: written.digest, media_type: written.media_type, size: written.bytes.len() as u64 }
-    }
 }
 
 /// Copies what the source's name means. The caller calls [`Destination::finish`] afterwards.
@@ -79,7 +71,7 @@ pub fn copy(
         (true, _) => copier.list(&root, true, 0)?,
         (false, _) => copier.image(&root, true)?,
     };
-    Ok(written.into())
+    Ok(Copied { digest: written.digest, media_type: written.media_type })
 }
 
 /// Copies one image of a source that is not its root: an entry of a list that is made elsewhere.
@@ -94,7 +86,8 @@ pub fn copy_instance(
     observer: &dyn Observer,
 ) -> Result<Copied, Error> {
     let document = source.manifest(entry)?;
-    Ok(Copier { source, destination, options, observer }.image(&document, false)?.into())
+    let written = Copier { source, destination, options, observer }.image(&document, false)?;
+    Ok(Copied { digest: written.digest, media_type: written.media_type })
 }
 
 /// Descends from a list to the manifest for a platform.

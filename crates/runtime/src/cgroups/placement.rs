@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use carboy_cgroup::{CgroupError, CgroupManager, Joiner, Step};
 use carboy_oci::runtime::Resources;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 /// What is made.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Placement {
     existing: bool,
     /// Whether init must not be born there: the unified hierarchy counts memory, and there is little of it.
     tight: bool,
+    /// Whether it is only a directory of the unified hierarchy beside v1 hierarchies.
+    membership: bool,
     /// What is ignored.
     pub warnings: Vec<String>,
 }
@@ -47,6 +50,11 @@ impl Entry {
         self.joiner.clone_into().filter(|_| self.born_there)
     }
 
+    /// What another process needs to join the v1 hierarchies.
+    pub fn tasks(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.joiner.tasks()
+    }
+
     /// It is not born there after all.
     pub fn stay_out(&mut self) {
         self.born_there = false;
@@ -64,13 +72,37 @@ impl Placement {
     pub fn new(record: &Record, steps: Vec<Step>, resources: Option<&Resources>) -> Placement {
         let optional = steps.iter().all(Step::is_about_devices);
         let tight = is_tight(record, resources);
-        Placement { record: record.clone(), steps, optional, existing: false, tight, warnings: Vec::new() }
+        Placement { record: record.clone(), steps, optional, tight, ..Placement::default() }
     }
 
     /// Of a container that exists, for `exec`.
     pub fn existing(record: &Record, resources: Option<&Resources>) -> Placement {
         let tight = is_tight(record, resources);
         Placement { record: record.clone(), existing: true, tight, ..Placement::default() }
+    }
+
+    /// What must be there when the process is born, and what can be made while it does other things: v1 hierarchies, which are many.
+    pub fn split(self) -> (Placement, Option<Placement>) {
+        let Some((membership, v1)) = self.record.split() else { return (self, None) };
+        let first = Placement {
+            record: membership,
+            steps: Vec::new(),
+            optional: self.optional,
+            existing: self.existing,
+            membership: true,
+            ..Placement::default()
+        };
+        (first, Some(Placement { record: v1, ..self }))
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.record.is_empty()
+    }
+
+    /// The directories of v1 hierarchies, in the order of [`Entry::tasks`].
+    pub fn v1_directories(&self) -> Vec<PathBuf> {
+        self.record.v1_directories().cloned().collect()
     }
 
     /// Whether it is made around a process that exists, or that is to be moved by somebody else: by systemd. Otherwise the process
@@ -85,7 +117,8 @@ impl Placement {
         if self.record.is_empty() {
             return Ok(None);
         }
-        let cgroup = self.record.open();
+        let membership = if self.membership { self.record.open_membership() } else { None };
+        let cgroup = membership.unwrap_or_else(|| self.record.open());
         let result = if self.existing {
             cgroup.joiner()
         } else {

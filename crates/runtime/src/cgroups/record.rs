@@ -96,6 +96,25 @@ impl Record {
         }
     }
 
+    /// Its directory in the unified hierarchy, which is there for membership only, and the rest; if it has v1 hierarchies and is no scope.
+    pub fn split(&self) -> Option<(Record, Record)> {
+        if self.v1.is_empty() || self.scope.is_some() {
+            return None;
+        }
+        let membership = Record { unified: self.unified.clone(), ..Record::default() };
+        Some((membership, Record { v1: self.v1.clone(), ..Record::default() }))
+    }
+
+    /// The directory of [`Record::split`].
+    pub fn open_membership(&self) -> Option<Box<dyn CgroupManager>> {
+        self.unified.as_ref().map(|(mount, path)| carboy_cgroup::reopen_membership(mount, path.clone()))
+    }
+
+    /// The directories of v1 hierarchies.
+    pub fn v1_directories(&self) -> impl Iterator<Item = &PathBuf> {
+        self.v1.iter().map(|(_, _, own)| own)
+    }
+
     /// Whether it is frozen.
     pub fn is_frozen(&self) -> bool {
         !self.is_empty() && self.open().is_frozen().unwrap_or(false)

@@ -5,7 +5,7 @@ use crate::cgroups;
 use crate::config;
 use crate::container::{Container, Record, now};
 use crate::error::{Context, Error, Result};
-use crate::launch::{Launch, Launched, launch};
+use crate::launch::{Launch, Launched, Stage, launch};
 use crate::plan::{Plan, Request, namespaces, plan};
 use crate::step::Step;
 use carboy_oci::runtime::Spec;
@@ -182,6 +182,7 @@ fn record(options: &Options, bundle: &Bundle, cgroup: cgroups::Record) -> Result
         init: None,
         namespaces: own,
         cgroup,
+        poststop: spec.hooks.as_ref().is_some_and(|hooks| !hooks.poststop.is_empty()),
         annotations: spec.annotations.clone(),
     })
 }
@@ -194,13 +195,16 @@ fn fill(
     plan: &Plan,
     await_start: bool,
 ) -> Result<Launched> {
-    container.save_config(&bundle.text)?;
     let console_socket = options.console_socket.as_deref().map(connect_to).transpose()?;
     let start_socket = if await_start { Some(listen_in(lock.as_fd())?) } else { None };
-    let state = State { status: Status::Creating, rootfs: None, created: None, owner: None, ..container.state() };
-    let mut write = |pid: i32| {
-        container.record.init = ProcessRef::of(pid);
-        container.save()?;
+    let state = State { rootfs: None, created: None, owner: None, ..container.state_as(Status::Creating) };
+    let mut write = |stage, pid: i32| {
+        if stage == Stage::Born {
+            container.record.init = ProcessRef::of(pid);
+            container.save_config(&bundle.text)?;
+            return container.save();
+        }
+        container.is_ready()?;
         match &options.pid_file {
             Some(path) => Ok(write_atomic(path, pid.to_string().as_bytes(), 0o644, Durability::Process)?),
             None => Ok(()),

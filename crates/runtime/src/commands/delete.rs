@@ -38,7 +38,8 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         }
         _ => {}
     }
-    let hooks = container.config().ok().and_then(|spec| spec.hooks);
+    let config = if container.record.poststop { container.config().ok() } else { None };
+    let hooks = config.and_then(|spec| spec.hooks);
     let (warnings, mut left): (Vec<_>, Vec<_>) =
         give_back(&container, hooks.as_ref()).into_iter().partition(|e| matches!(e, Error::Afterwards(_)));
     for warning in &warnings {
@@ -67,8 +68,7 @@ pub fn give_back(container: &Container, hooks: Option<&Hooks>) -> Vec<Error> {
         return left;
     }
     if let Some(hooks) = hooks.filter(|hooks| !hooks.poststop.is_empty() && container.record.init.is_some()) {
-        let state =
-            State { status: Status::Stopped, pid: 0, rootfs: None, created: None, owner: None, ..container.state() };
+        let state = State { rootfs: None, created: None, owner: None, ..container.state_as(Status::Stopped) };
         // The others run, and the container goes, whether one fails or not (runtime-spec, "Lifecycle").
         let failed = hooks::run_all(Moment::Poststop, &hooks.poststop, &state);
         left.extend(failed.into_iter().map(|e| Error::Afterwards(Box::new(e))));

@@ -6,7 +6,7 @@ use crate::cgroups::Placement;
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::foreground::{Foreground, block_signals, own_size};
-use crate::launch::{Launch, launch};
+use crate::launch::{Launch, Stage, launch};
 use crate::plan::{Running, plan_exec};
 use carboy_oci::runtime::{Capabilities, Linux, Process};
 use carboy_oci::state::Status;
@@ -134,11 +134,13 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
         block_signals()?;
     }
     let console_socket = options.console_socket.as_deref().map(connect_to).transpose()?;
-    let mut record = |pid: i32| match &options.pid_file {
-        Some(path) => Ok(write_atomic(path, pid.to_string().as_bytes(), 0o644, Durability::Process)?),
-        None => Ok(()),
+    let mut record = |stage, pid: i32| match &options.pid_file {
+        Some(path) if stage == Stage::Ready => {
+            Ok(write_atomic(path, pid.to_string().as_bytes(), 0o644, Durability::Process)?)
+        }
+        _ => Ok(()),
     };
-    let state = container.state();
+    let state = container.state_as(Status::Running);
     let launched = launch(Launch {
         plan: &plan,
         state,

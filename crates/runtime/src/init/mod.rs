@@ -28,6 +28,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What the runtime hands to the new process, beside the plan.
@@ -136,6 +137,8 @@ impl Init<'_> {
             Action::Join(list) => join(list, self.inheritance.container.as_ref()),
             Action::CurrentRoot => self.open_current_root(),
             Action::JoinCgroup => self.join_cgroup(),
+            Action::JoinHierarchies(directories) => self.join_hierarchies(directories),
+            Action::NetworkNamespace => namespace::unshare(flag::NEWNET).context(|| "unshare network"),
             Action::CgroupNamespace => namespace::unshare(flag::NEWCGROUP).context(|| "unshare cgroup"),
             Action::TimeNamespace(offsets) => time_namespace(offsets),
             Action::Loopback => loopback::up().context(|| "ioctl SIOCSIFFLAGS lo"),
@@ -202,6 +205,16 @@ impl Init<'_> {
     /// Moves this process into its cgroup: one that moves itself is spared the system-wide lock of moving another.
     fn join_cgroup(&self) -> Result<()> {
         self.inheritance.cgroup.as_ref().map_or(Ok(()), |entry| entry.join())
+    }
+
+    fn join_hierarchies(&self, directories: &[PathBuf]) -> Result<()> {
+        let Some(files) = self.inheritance.channel.take_tasks()? else { process::exit_now(1) };
+        let tasks = files.into_iter().zip(directories.iter().map(|path| path.join("tasks"))).collect();
+        let joiner = carboy_cgroup::Joiner::of_tasks(tasks);
+        joiner.join_rest()?;
+        // A dozen descriptors that execve closes.
+        std::mem::forget(joiner);
+        Ok(())
     }
 
     fn open_current_root(&mut self) -> Result<()> {

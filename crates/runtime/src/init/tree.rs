@@ -83,9 +83,20 @@ pub fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
 /// A handle of `path`, which is made, with the directories that lead to it, if it is missing.
 pub fn find_or_make(root: BorrowedFd<'_>, path: &str, want: Want) -> Result<OwnedFd> {
     match find(root, path) {
-        Err(Errno::NOENT) => make(root, path, want, 40),
-        result => result.context(|| format!("openat2 {path}")),
+        Err(Errno::NOENT) => {}
+        result => return result.context(|| format!("openat2 {path}")),
     }
+    // Most often only the last name is missing.
+    if let Some((parent, name)) = path.rsplit_once('/').filter(|(_, name)| !matches!(*name, "" | "." | ".."))
+        && let Ok(parent) = find(root, if parent.is_empty() { "/" } else { parent })
+    {
+        let made = make_one(parent.as_fd(), name, want);
+        release(parent);
+        if let Ok(fd) = made {
+            return Ok(fd);
+        }
+    }
+    make(root, path, want, 40)
 }
 
 /// Makes what is missing of `path`, component by component. `budget` bounds the dangling links that are followed.

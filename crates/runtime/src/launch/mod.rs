@@ -35,10 +35,20 @@ pub struct Launch<'a> {
     pub container: Option<OwnedFd>,
     /// Where `start` will knock.
     pub start_socket: Option<OwnedFd>,
-    /// Called with the PID once the process is ready and before it may go on: the moment to write the record.
-    pub record: &'a mut dyn FnMut(i32) -> Result<()>,
+    /// Called with the PID twice: when the process is born and the runtime has nothing else to do, and when it is ready, before it may
+    /// go on.
+    pub record: &'a mut dyn FnMut(Stage, i32) -> Result<()>,
     /// Whether to measure.
     pub trace: bool,
+}
+
+/// What has become of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is born: the moment to write the record.
+    Born,
+    /// It is ready.
+    Ready,
 }
 
 /// A process that runs the program, or waits for `start`.
@@ -63,6 +73,7 @@ struct Runner<'a> {
     early: VecDeque<Message>,
     cgroup: Option<cgroups::Entry>,
     times: Vec<(u16, u64)>,
+    recorded: bool,
     executed: bool,
 }
 
@@ -78,6 +89,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         early: VecDeque::new(),
         cgroup: None,
         times: Vec::new(),
+        recorded: false,
         executed: false,
     };
     let mut inner = Some(inner);
@@ -116,6 +128,7 @@ impl Runner<'_> {
             }
             Action::OpenSource(mount) => return self.hand_over(step, mount),
             Action::Affinity(_, cpus) => carboy_sys::priority::sched_setaffinity(cpus).context(|| "sched_setaffinity"),
+            Action::Hierarchies(placement) => self.make_hierarchies(placement),
             Action::OuterLimits(limits) => set_limits(self.pid(), limits),
             Action::Hooks(moment, list) => {
                 // After the program has started its state is running.
@@ -137,8 +150,9 @@ impl Runner<'_> {
 
     fn tell(&mut self, signal: Signal) -> Result<()> {
         if signal == Signal::Proceed {
+            self.record_birth()?;
             let pid = self.pid();
-            (self.launch.record)(pid)?;
+            (self.launch.record)(Stage::Ready, pid)?;
         }
         self.channel()?.tell(signal)
     }
@@ -151,8 +165,27 @@ impl Runner<'_> {
         self.channel()?.descriptor(opened.as_fd())
     }
 
+    fn record_birth(&mut self) -> Result<()> {
+        if self.recorded {
+            return Ok(());
+        }
+        self.recorded = true;
+        let pid = self.pid();
+        (self.launch.record)(Stage::Born, pid)
+    }
+
+    fn make_hierarchies(&self, placement: &cgroups::Placement) -> Result<()> {
+        let entry = placement.create()?;
+        let files: Vec<_> = entry.iter().flat_map(cgroups::Entry::tasks).collect();
+        self.channel()?.tasks(&files)?;
+        // A dozen descriptors that this short-lived process need not close one by one.
+        std::mem::forget(entry);
+        Ok(())
+    }
+
     /// Waits until init lets this side go on.
     fn hear(&mut self, signal: Signal) -> Result<()> {
+        self.record_birth()?;
         match self.next()? {
             Some(Message::Tell(told)) if told == signal => Ok(()),
             Some(other) => Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),

@@ -48,15 +48,12 @@ pub fn plan_exec(
     let mut planner = Planner::new(host);
     planner.make_cwd = false;
     planner.affinity(process.exec_cpu_affinity.as_ref(), When::Initial)?;
-    if placement.adopts() {
-        planner.adoption = Some(placement);
-    } else {
-        planner.runtime("linux.cgroupsPath", Action::Cgroup(placement));
-    }
+    planner.place("linux.cgroupsPath", placement);
     planner.runtime("linux.namespaces", Action::Clone(container.birth()));
     if let Some(score) = process.oom_score_adj {
         planner.runtime("process.oomScoreAdj", Action::OomScore(score));
     }
+    planner.make_hierarchies();
     planner.init("linux.namespaces", Action::Join(container.joins()));
     planner.join_cgroup();
     planner.affinity(process.exec_cpu_affinity.as_ref(), When::Final)?;

@@ -5,14 +5,13 @@
 //!
 //! ```text
 //! runtime                                   init
-//!   cgroup, clone ──────────────────────────▶│
-//!   id maps ──── MapsWritten ───────────────▶│ session, join, keyring, loopback
-//!   OOM score                                │ isolate, root, mounts
-//!   (systemd: cgroup) ─── Placed ───────────▶│
-//!                                            │ joins the cgroup, cgroup namespace, cgroup mounts, devices, links
+//!   unified cgroup, clone ──────────────────▶│
+//!   id maps ──── MapsWritten ───────────────▶│ session, join, network namespace, keyring, loopback
+//!   OOM score, v1 cgroups                    │ isolate, root, mounts
+//!   record       ──── tasks ────────────────▶│ joins the cgroup, cgroup namespace, cgroup mounts, devices, links
 //!   hooks ◀───── RootfsReady ────────────────┤ (only with hooks)
 //!   ──────────── HooksDone ─────────────────▶│ createContainer hooks, pivot, console, sysctl, masks, limits, identity, cwd
-//!   record ◀──── Created ────────────────────┤
+//!         ◀───── Created ────────────────────┤
 //!   ──────────── Proceed ───────────────────▶│ `create`: waits for `start`;  startContainer hooks, filter, execute
 //! ```
 
@@ -99,6 +98,8 @@ pub struct Planner<'a> {
     late_filter: Option<Filter>,
     /// A cgroup that is made around the process, later.
     adoption: Option<Placement>,
+    /// v1 hierarchies, and whether there is a unified one beside them.
+    hierarchies: Option<(Placement, bool)>,
     program: Program,
 }
 
@@ -163,6 +164,7 @@ impl<'a> Planner<'a> {
             make_cwd: true,
             late_filter: None,
             adoption: None,
+            hierarchies: None,
             program: Program::default(),
         }
     }
@@ -179,11 +181,7 @@ impl<'a> Planner<'a> {
     fn birth(&mut self, process: &Process, linux: &Linux, namespaces: &Namespaces, placement: Placement) -> Result<()> {
         let from = if linux.resources.is_some() { "linux.cgroupsPath, linux.resources" } else { "linux.cgroupsPath" };
         self.warnings.extend(placement.warnings.iter().cloned());
-        if placement.adopts() {
-            self.adoption = Some(placement);
-        } else {
-            self.runtime(from, Action::Cgroup(placement));
-        }
+        self.place(from, placement);
         self.runtime("linux.namespaces", Action::Clone(namespaces.birth.clone()));
         if namespaces.new & flag::NEWUSER != 0 {
             let maps = self.id_maps(linux)?;
@@ -197,7 +195,29 @@ impl<'a> Planner<'a> {
             }
             self.runtime("process.oomScoreAdj", Action::OomScore(score));
         }
+        self.make_hierarchies();
         Ok(())
+    }
+
+    /// Makes the cgroup now as far as the process must find it when it is born.
+    fn place(&mut self, from: &'static str, placement: Placement) {
+        if placement.adopts() {
+            self.adoption = Some(placement);
+            return;
+        }
+        let (now, later) = placement.split();
+        let beside = !now.is_empty();
+        if later.is_none() || beside {
+            self.runtime(from, Action::Cgroup(now));
+        }
+        self.hierarchies = later.map(|later| (later, beside));
+    }
+
+    /// Makes the rest, while the process is under way.
+    fn make_hierarchies(&mut self) {
+        if let Some((placement, _)) = self.hierarchies.clone() {
+            self.runtime("linux.cgroupsPath, linux.resources", Action::Hierarchies(placement));
+        }
     }
 
     fn id_maps(&self, linux: &Linux) -> Result<IdMaps> {
@@ -227,6 +247,9 @@ impl<'a> Planner<'a> {
             self.init("linux.uidMappings", Action::BecomeRoot);
         }
         self.init("", Action::Session);
+        if namespaces.network {
+            self.init("linux.namespaces", Action::NetworkNamespace);
+        }
         if namespaces.time {
             let lines = linux
                 .time_offsets
@@ -307,9 +330,16 @@ impl<'a> Planner<'a> {
 
     /// The process enters its cgroup, or is moved there while it waits.
     fn join_cgroup(&mut self) {
-        match self.adoption.take() {
-            None => self.init("linux.cgroupsPath", Action::JoinCgroup),
-            Some(placement) => {
+        match (self.adoption.take(), self.hierarchies.take()) {
+            (None, None) => self.init("linux.cgroupsPath", Action::JoinCgroup),
+            (None, Some((placement, beside))) => {
+                if beside {
+                    self.init("linux.cgroupsPath", Action::JoinCgroup);
+                }
+                let directories = placement.v1_directories();
+                self.init("linux.cgroupsPath", Action::JoinHierarchies(directories));
+            }
+            (Some(placement), _) => {
                 self.runtime("linux.cgroupsPath, linux.resources", Action::Cgroup(placement));
                 self.runtime("", Action::Tell(Signal::Placed));
             }

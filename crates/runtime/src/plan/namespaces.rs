@@ -16,6 +16,8 @@ pub struct Namespaces {
     pub cgroup: bool,
     /// A new time namespace, made by the init process, which must write its offsets first.
     pub time: bool,
+    /// A new network namespace, made by the init process while the runtime makes cgroups.
+    pub network: bool,
     /// All kinds that the container does not share with the runtime.
     pub own: u64,
     /// All kinds that are new.
@@ -69,7 +71,11 @@ pub fn plan_namespaces(linux: &Linux) -> Result<Namespaces> {
     }
     result.cgroup = result.new & flag::NEWCGROUP != 0;
     result.time = result.new & flag::NEWTIME != 0;
-    result.birth.create = result.new & !(flag::NEWCGROUP | flag::NEWTIME);
+    // A user namespace is to own it, and devices are moved into it from outside: then it is there from the beginning.
+    let early = result.own & flag::NEWUSER != 0 || !linux.net_devices.is_empty();
+    result.network = result.new & flag::NEWNET != 0 && !early;
+    let late = flag::NEWCGROUP | flag::NEWTIME | if result.network { flag::NEWNET } else { 0 };
+    result.birth.create = result.new & !late;
     // The mount namespace comes last, because the paths of the others belong to the runtime's.
     join.sort_by_key(|j| (j.flags != flag::NEWUSER, j.flags == flag::NEWNS));
     if join.first().is_some_and(|j| j.flags == flag::NEWUSER) {
@@ -111,6 +117,21 @@ mod tests {
         let n = plan_namespaces(&linux(&[("mount", None), ("pid", None), ("cgroup", None), ("time", None)])).unwrap();
         assert_eq!(n.birth.create, flag::NEWNS | flag::NEWPID);
         assert!(n.cgroup && n.time && n.join.is_empty());
+    }
+
+    #[test]
+    fn the_network_waits_unless_somebody_needs_it() {
+        let late = |list: &[(&str, Option<&str>)], change: fn(&mut Linux)| {
+            let mut linux = linux(list);
+            change(&mut linux);
+            let n = plan_namespaces(&linux).unwrap();
+            assert_ne!(n.network, n.birth.create & flag::NEWNET != 0);
+            n.network
+        };
+        let plain = [("mount", None), ("network", None)];
+        assert!(late(&plain, |_| {}));
+        assert!(!late(&plain, |linux| drop(linux.net_devices.insert("eth1".into(), Default::default()))));
+        assert!(!late(&[("mount", None), ("network", None), ("user", None)], |_| {}));
     }
 
     #[test]

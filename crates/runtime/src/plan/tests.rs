@@ -36,6 +36,7 @@ fn a_usual_container() {
         "make cgroup",
         "create init",
         "session",
+        "network namespace",
         "session keyring",
         "loopback",
         "isolate mounts",
