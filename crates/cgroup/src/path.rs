@@ -22,6 +22,9 @@ impl CgroupPath {
     pub fn parse(field: Option<&str>, id: &str) -> Result<Self, CgroupError> {
         let text = field.filter(|text| !text.is_empty()).unwrap_or(id);
         let bad = |reason: &str| CgroupError::invalid("linux.cgroupsPath", format!("{text:?} {reason}"));
+        if text.contains('\0') {
+            return Err(bad("contains a NUL"));
+        }
         let mut clean = PathBuf::new();
         for component in Path::new(text).components() {
             match component {

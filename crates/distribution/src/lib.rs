@@ -28,6 +28,8 @@ mod credentials;
 mod endpoint;
 mod error;
 mod fetch;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod helper;
 mod host;
 mod login;

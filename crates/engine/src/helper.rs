@@ -45,13 +45,7 @@ impl Engine {
 
     /// Removes a tree, whoever its files belong to. What is not there is removed already.
     pub(crate) fn remove_tree(&self, path: &Path) -> Result<()> {
-        let result = match std::fs::symlink_metadata(path) {
-            Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-            Ok(_) => std::fs::remove_file(path),
-            Err(e) => Err(e),
-        };
-        match result {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        match carboy_state::tree::remove_tree(path).map_err(|e| e.source) {
             // Files of mapped users, and overlayfs' work folder, yield only to root of the user namespace.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && self.user_namespace.is_some() => {
                 let words: Vec<OsString> =

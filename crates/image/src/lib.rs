@@ -20,6 +20,8 @@ mod erofs;
 mod error;
 mod export;
 mod find;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod garbage;
 mod image;
 mod images;
@@ -58,3 +60,6 @@ pub use snapshot::{SnapshotterChoice, SnapshotterKind};
 pub use tar::{Kind as TarKind, TarHeader, TarWriter, Xattr};
 pub use usage::{ImageUsage, Usage};
 pub use view::View;
+
+/// More layers than the kernel's overlay accepts (`OVL_MAX_STACK`, 500) cannot be mounted.
+const MAX_LAYERS: usize = 500;

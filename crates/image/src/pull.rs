@@ -14,6 +14,8 @@ pub mod platform;
 mod progress;
 mod resolve;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use check::manifest as check_manifest;
 pub(crate) use error::kind_of;
 pub use error::{PullError, PullErrorKind};
 pub use platform::{ParsePlatformError, Wanted};

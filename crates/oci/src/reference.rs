@@ -107,7 +107,10 @@ impl Reference {
         if self.domain != DEFAULT_DOMAIN {
             return self.repository();
         }
-        self.path.strip_prefix("library/").unwrap_or(&self.path).to_owned()
+        let short = self.path.strip_prefix("library/").unwrap_or(&self.path);
+        // Short only where it means the same again: `docker.io/evil.example/app` would become a name at another registry.
+        let (domain, path) = split_domain(short);
+        if (&domain, &path) == (&self.domain, &self.path) { short.to_owned() } else { self.repository() }
     }
 
     /// The reference as Docker shows it: `alpine:latest`.
@@ -259,6 +262,21 @@ mod tests {
         assert!(Reference::parse(&format!("{id}:tag")).is_ok());
         assert!(Reference::is_short("a/b:1") && !Reference::is_short("h:1/b") && !Reference::is_short("localhost/b"));
         assert!(Reference::parse("a").unwrap().with_tag("b:c").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_means_the_same() {
+        for (text, shown) in [
+            ("docker.io/evil.example/app", "docker.io/evil.example/app:latest"),
+            ("docker.io/localhost/app:1", "docker.io/localhost/app:1"),
+            ("docker.io/library/a/b", "docker.io/library/a/b:latest"),
+            ("docker.io/library/a", "a:latest"),
+            ("index.docker.io/a/b", "a/b:latest"),
+        ] {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(reference.familiar(), shown);
+            assert_eq!(Reference::parse(shown).unwrap(), reference);
+        }
     }
 
     #[test]

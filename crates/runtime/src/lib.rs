@@ -33,3 +33,15 @@ mod report;
 mod step;
 
 pub use commands::main;
+
+/// What `fuzz/` tries of this crate: a configuration is planned and shown, or refused.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_config(data: &[u8]) {
+    let Ok(spec) = serde_json::from_slice::<carboy_oci::runtime::Spec>(data) else { return };
+    let request = plan::Request { id: "fuzzed".into(), bundle: "/bundle".into(), ..plan::Request::default() };
+    let none = (cgroups::Placement::default(), cgroups::View::default());
+    match plan::plan(&spec, &request, &plan::Host::default(), none.0, &none.1) {
+        Ok(plan) => drop(plan.steps.iter().map(step::Step::report).collect::<Vec<_>>()),
+        Err(e) => drop(e.to_string()),
+    }
+}

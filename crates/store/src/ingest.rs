@@ -6,7 +6,6 @@ use carboy_oci::Digest;
 use carboy_state::fault;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
-use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -90,14 +89,7 @@ fn clear_except_lock(folder: &Path) -> Result<(), StoreError> {
             continue;
         }
         let path = entry.path();
-        let removed = match entry.file_type() {
-            Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(&path),
-            _ => std::fs::remove_file(&path),
-        };
-        match removed {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(FileError::at("remove", &path)(e).into()),
-            _ => {}
-        }
+        carboy_state::tree::remove_tree(&path)?;
     }
     Ok(())
 }

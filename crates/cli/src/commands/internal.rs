@@ -8,9 +8,7 @@ use anyhow::Context;
 pub(super) fn internal(global: &Global, command: InternalCommand) -> Outcome {
     match command {
         InternalCommand::RemoveTree { path } => {
-            if path.exists() {
-                std::fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
-            }
+            carboy_state::tree::remove_tree(&path).context("remove what mapped users own")?;
         }
         InternalCommand::ImportHello => {
             settings::engine(global)?.import_hello()?;

@@ -26,18 +26,27 @@ pub(super) fn find(members: &Members) -> Result<Vec<Found>, ImageError> {
     entries(members)?.into_iter().map(|entry| found(members, entry)).collect()
 }
 
-/// The names that `manifest.json` gives to an image, by its configuration's digest. For archives that are of both kinds.
-pub(super) fn names_of(members: &Members, config: &Digest) -> Result<Vec<Reference>, ImageError> {
-    if !members.has("manifest.json") {
-        return Ok(Vec::new());
+/// What `manifest.json` says, in archives that are of both kinds.
+#[derive(Default)]
+pub(super) struct Names(Vec<Entry>);
+
+impl Names {
+    pub(super) fn read(members: &Members) -> Result<Names, ImageError> {
+        if members.has("manifest.json") { entries(members).map(Names) } else { Ok(Names::default()) }
     }
-    let entry = entries(members)?.into_iter().find(|entry| entry.config.contains(config.hex()));
-    entry.map_or(Ok(Vec::new()), |entry| names(&entry))
+
+    /// The names that it gives to an image, by its configuration's digest.
+    pub(super) fn of(&self, config: &Digest) -> Result<Vec<Reference>, ImageError> {
+        let entry = self.0.iter().find(|entry| entry.config.contains(config.hex()));
+        entry.map_or(Ok(Vec::new()), names)
+    }
 }
 
 fn entries(members: &Members) -> Result<Vec<Entry>, ImageError> {
     let bytes = members.document("manifest.json")?;
-    serde_json::from_slice(&bytes).map_err(|e| ImageError::invalid("manifest.json of the archive", e))
+    let entries: Vec<Entry> =
+        serde_json::from_slice(&bytes).map_err(|e| ImageError::invalid("manifest.json of the archive", e))?;
+    super::check_count("images", entries.len(), super::MAX_IMAGES).map(|()| entries)
 }
 
 fn names(entry: &Entry) -> Result<Vec<Reference>, ImageError> {

@@ -37,6 +37,17 @@ pub struct Loaded {
     pub names: Vec<Reference>,
 }
 
+/// Most images of one archive, each of which costs a few lookups before anything is taken in.
+const MAX_IMAGES: usize = 4096;
+
+/// Refuses more of something than any honest archive has.
+fn check_count(what: &str, count: usize, limit: usize) -> Result<(), ImageError> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err(ImageError::Inconsistent(format!("the archive names {count} {what}, more than the {limit} that are taken")))
+}
+
 /// An image of an archive, before its layers are taken in.
 #[derive(Debug)]
 pub struct Found {
@@ -120,6 +131,7 @@ impl Images {
         drop_blobs: bool,
         progress: LoadProgress<'_>,
     ) -> Result<Loaded, ImageError> {
+        check_count("layers of an image", found.layers.len(), crate::MAX_LAYERS)?;
         let intake = self.intake()?.dropping_blobs(drop_blobs);
         layers::take_in(&intake, members, &found, progress)?;
         let image = intake.finish(&found.names, &found.media_type, &found.manifest, &found.config)?;

@@ -18,6 +18,8 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The images of the layout: each entry of the index, in the manifest for this platform.
 pub(super) fn find(members: &Members) -> Result<Vec<Found>, ImageError> {
     let index: Index = parse("index.json", &members.document("index.json")?)?;
+    super::check_count("images", index.manifests.len(), super::MAX_IMAGES)?;
+    let names = docker::Names::read(members)?;
     let wanted = Wanted::host();
     let mut found = Vec::new();
     for entry in &index.manifests {
@@ -26,7 +28,7 @@ pub(super) fn find(members: &Members) -> Result<Vec<Found>, ImageError> {
             continue;
         }
         if let Some((descriptor, manifest)) = resolve(members, entry, &wanted)? {
-            let image = image(members, entry, &descriptor, manifest)?;
+            let image = image(members, &names, entry, &descriptor, manifest)?;
             // One image under several names has an entry for each.
             match found.iter_mut().find(|known: &&mut Found| known.manifest == image.manifest) {
                 Some(known) => {
@@ -68,13 +70,14 @@ fn resolve(
 
 fn image(
     members: &Members,
+    names: &docker::Names,
     entry: &Descriptor,
     descriptor: &Descriptor,
     manifest: Vec<u8>,
 ) -> Result<Found, ImageError> {
     let parsed: Manifest = parse("image manifest", &manifest)?;
     let config = blob(members, &parsed.config.digest)?;
-    let mut names = docker::names_of(members, &parsed.config.digest)?;
+    let mut names = names.of(&parsed.config.digest)?;
     if let Some(name) = entry.annotations.get(WHOLE_NAME).or(entry.annotations.get(REF_NAME)) {
         let name = Reference::parse(name)?;
         if !names.contains(&name) {

@@ -1,13 +1,11 @@
 //! What a manifest must be like before anything of it is fetched.
 
 use super::PullError;
+use crate::MAX_LAYERS;
 use carboy_oci::image::{Descriptor, Manifest, media_type};
 
-/// More layers than the kernel's overlay accepts (`OVL_MAX_STACK`, 500) cannot be mounted.
-const MAX_LAYERS: usize = 500;
-
 /// Refuses what is no container image, and layers that cannot be taken in.
-pub(super) fn manifest(reference: &str, manifest: &Manifest) -> Result<(), PullError> {
+pub(crate) fn manifest(reference: &str, manifest: &Manifest) -> Result<(), PullError> {
     let refuse = |why: String| Err(PullError::Unsupported { reference: reference.to_owned(), why });
     let config = manifest.config.media_type.as_str();
     // Docker 1.10 called configurations octet streams.

@@ -3,6 +3,9 @@
 use super::entry::Xattr;
 use super::sparse::Segment;
 
+/// Most extended attributes of an entry.
+const XATTRS: usize = 512;
+
 /// What extended headers say about the entry that follows.
 #[derive(Debug, Default)]
 pub(super) struct Pax {
@@ -81,6 +84,10 @@ fn apply(key: &[u8], value: &[u8], pax: &mut Pax) -> Result<(), &'static str> {
         _ => {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                 pax.xattrs.retain(|(known, _)| known != name);
+                // Each is compared with all before it: thousands of them would take long to refuse.
+                if pax.xattrs.len() >= XATTRS {
+                    return Err("more than 512 extended attributes");
+                }
                 if !name.is_empty() {
                     pax.xattrs.push((name.to_vec(), value.to_vec()));
                 }

@@ -25,6 +25,8 @@ mod net_devices;
 mod options;
 mod process;
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;
 mod tuning;
 
