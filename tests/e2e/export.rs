@@ -1,6 +1,6 @@
 //! `export` and `import`: a container's files go out as GNU tar reads them, and come back as an image.
 
-use crate::common::{Call, Env};
+use crate::common::{Call, Env, User, images};
 use std::path::Path;
 
 /// Names, types, modes, owners, sizes, times and links of a tree, as GNU tar extracted it.
@@ -82,4 +82,28 @@ fn imports_from_streams() {
     assert!(change.contains("RUN x"), "{change}");
     let nosuch = env.carboy(["export", "nosuch"]).fails(1);
     assert!(nosuch.contains("No such container: nosuch"), "{nosuch}");
+}
+
+#[test]
+#[ignore = "needs root and the users that dev/test makes"]
+fn an_ordinary_user_exports_saves_and_copies() {
+    for user in [User::with_subordinate_ids(), User::without_subordinate_ids()] {
+        let env = Env::for_user(user);
+        let at = |name: &str| env.path(name).display().to_string();
+        std::fs::copy(images::file("busybox.docker.tar"), env.path("busybox.tar")).unwrap();
+        env.carboy(["load", "-q", "-i", &at("busybox.tar")]).ok();
+        env.carboy(["run", "--name", "c", "busybox", "sh", "-c", "echo hi >/file"]).ok();
+        env.carboy(["export", "-o", &at("out.tar"), "c"]).ok();
+        let list = Call::new("tar").args(["--numeric-owner", "-tvf", &at("out.tar"), "file"]).ok();
+        assert!(list.starts_with("-rw-r--r-- 0/0 "), "the owner as the container sees it: {list}");
+        let id = env.carboy(["import", "-c", "CMD [\"cat\", \"/file\"]", &at("out.tar"), "flat"]).ok();
+        assert_eq!(env.carboy(["run", "--rm", id.trim()]).ok(), "hi\n");
+        env.carboy(["save", "-o", &at("s.tar"), "flat"]).ok();
+        let digest = env.carboy(["copy", "-q", "carboy:flat", &format!("oci:{}:x", at("layout"))]).ok();
+        env.carboy(["rmi", "flat"]).ok();
+        assert_eq!(env.carboy(["copy", "-q", &format!("docker-archive:{}", at("s.tar")), "carboy:back"]).ok(), digest);
+        assert_eq!(env.carboy(["run", "--rm", "back"]).ok(), "hi\n");
+        let refused = env.carboy(["image", "mount", "back"]).fails(1);
+        assert!(refused.contains("only root"), "{refused}");
+    }
 }

@@ -190,10 +190,10 @@ impl Images {
         Ok(marks)
     }
 
-    /// The layers that containers name in their records, `containers/*/layers.json`.
+    /// The layers that containers name in their records, `containers/*/layers.json`, and those of images that are mounted.
     pub(crate) fn layers_of_containers(&self) -> Result<HashSet<Digest>, ImageError> {
         let folder = self.store.root().join("containers");
-        let mut layers = HashSet::new();
+        let mut layers = self.layers_of_mounts()?;
         let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(layers) };
         for entry in entries.flatten() {
             let path = entry.path().join(crate::LAYERS_FILE);

@@ -28,6 +28,7 @@ mod images;
 mod import;
 mod intake;
 mod layer;
+mod mounts;
 mod parents;
 mod prepare;
 pub mod pull;

@@ -46,6 +46,14 @@ pub struct Copied {
     pub digest: Digest,
     /// Its media type.
     pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl From<Document> for Copied {
+    fn from(written: Document) -> Self {
+        Copied { digest: written.digest, media_type: written.media_type, size: written.bytes.len() as u64 }
+    }
 }
 
 /// Copies what the source's name means. The caller calls [`Destination::finish`] afterwards.
@@ -71,7 +79,7 @@ pub fn copy(
         (true, _) => copier.list(&root, true, 0)?,
         (false, _) => copier.image(&root, true)?,
     };
-    Ok(Copied { digest: written.digest, media_type: written.media_type })
+    Ok(written.into())
 }
 
 /// Copies one image of a source that is not its root: an entry of a list that is made elsewhere.
@@ -86,8 +94,7 @@ pub fn copy_instance(
     observer: &dyn Observer,
 ) -> Result<Copied, Error> {
     let document = source.manifest(entry)?;
-    let written = Copier { source, destination, options, observer }.image(&document, false)?;
-    Ok(Copied { digest: written.digest, media_type: written.media_type })
+    Ok(Copier { source, destination, options, observer }.image(&document, false)?.into())
 }
 
 /// Descends from a list to the manifest for a platform.

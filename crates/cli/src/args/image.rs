@@ -44,6 +44,13 @@ pub(crate) enum ImageCommand {
     Exists(ExistsArgs),
     /// Draw an image's layers
     Tree(TreeArgs),
+    /// Mount images, read-only, and print where; without names print what is mounted
+    Mount(ImageMountArgs),
+    /// Take mounts of images away
+    #[command(visible_alias = "umount")]
+    Unmount(ImageUnmountArgs),
+    /// Print what an image's topmost layer changes, or what differs from another image
+    Diff(ImageDiffArgs),
 }
 
 /// `images`.
@@ -229,6 +236,55 @@ pub(crate) struct ExistsArgs {
     /// Name, ID, or beginning of an ID
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+}
+
+/// `image mount`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageMountArgs {
+    /// All images
+    #[arg(short, long, conflicts_with = "images")]
+    pub(crate) all: bool,
+    /// For the list of what is mounted: json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<DiffFormat>,
+    /// Names, IDs, or beginnings of IDs
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// `image unmount`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageUnmountArgs {
+    /// All mounted images
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Even if something in it is open
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Names, IDs, or beginnings of IDs
+    #[arg(value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// `image diff`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageDiffArgs {
+    /// json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<DiffFormat>,
+    /// Name, ID, or beginning of an ID
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// What it is compared with [default: the image without its topmost layer]
+    #[arg(value_name = "OTHER")]
+    pub(crate) other: Option<String>,
+}
+
+/// Another form of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// JSON.
+    Json,
 }
 
 /// `image tree`.

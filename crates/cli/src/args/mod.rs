@@ -6,6 +6,7 @@ mod exec;
 mod image;
 mod inspect;
 mod logs;
+mod manifest;
 mod ps;
 mod registry;
 mod run;
@@ -18,11 +19,16 @@ pub(crate) use container::{
 pub(crate) use copy::{CopyArgs, DeleteArgs, ListTagsArgs, MultiArch, SyncArgs, SyncPlace};
 pub(crate) use exec::ExecArgs;
 pub(crate) use image::{
-    ArchiveCompression, ExistsArgs, HistoryArgs, ImageCommand, ImageSort, ImageVerb, ImagesArgs, ImportArgs, LoadArgs,
-    RmiArgs, SaveArgs, SaveFormat, TagArgs, TreeArgs, UntagArgs,
+    ArchiveCompression, DiffFormat, ExistsArgs, HistoryArgs, ImageCommand, ImageDiffArgs, ImageMountArgs, ImageSort,
+    ImageUnmountArgs, ImageVerb, ImagesArgs, ImportArgs, LoadArgs, RmiArgs, SaveArgs, SaveFormat, TagArgs, TreeArgs,
+    UntagArgs,
 };
 pub(crate) use inspect::InspectArgs;
 pub(crate) use logs::LogsArgs;
+pub(crate) use manifest::{
+    ManifestAddArgs, ManifestAnnotateArgs, ManifestCommand, ManifestCreateArgs, ManifestInspectArgs, ManifestPushArgs,
+    ManifestRemoveArgs, ManifestRmArgs, PlatformArgs,
+};
 pub(crate) use ps::PsArgs;
 pub(crate) use registry::{
     Compression, LoginArgs, LogoutArgs, ManifestFormat, PullArgs, PushArgs, RegistryArgs, SearchArgs,
@@ -109,6 +115,9 @@ pub(crate) enum Command {
     /// What the store takes, giving it back, and checking it
     #[command(subcommand)]
     System(SystemCommand),
+    /// Lists of images for several platforms
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Work that an ordinary user's engine does within its user namespace
     #[command(subcommand, hide = true)]
     Internal(InternalCommand),

@@ -20,8 +20,9 @@ pub(super) fn inspect(global: &Global, args: &InspectArgs, kind: Option<&str>) -
     if let Some(other) = kind.filter(|kind| !["container", "image"].contains(kind)) {
         return Err(usage(format!("--type {other:?} is not supported: container or image")));
     }
-    let is_place = |name: &String| Location::has_transport(name);
-    if let Some(place) = args.names.iter().find(|name| is_place(name)) {
+    if let Some(place) = args.names.iter().find(|name| Location::has_transport(name))
+        && !is_image(global, place)
+    {
         if args.names.len() > 1 || kind.is_some_and(|kind| kind != "image") {
             return Err(usage("an image in another place is inspected alone: carboy inspect TRANSPORT:IMAGE"));
         }
@@ -57,6 +58,14 @@ pub(super) fn inspect(global: &Global, args: &InspectArgs, kind: Option<&str>) -
         }
     }
     Ok(code)
+}
+
+/// Whether `oci:1` is an image's name after all.
+fn is_image(global: &Global, name: &str) -> bool {
+    let is_name = carboy_oci::Reference::parse(name).is_ok();
+    is_name
+        && settings::engine(global)
+            .is_ok_and(|engine| engine.images().is_ok_and(|i| matches!(i.find(name), Ok(Some(_)))))
 }
 
 fn one(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Failure> {

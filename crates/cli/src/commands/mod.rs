@@ -11,6 +11,7 @@ mod internal;
 mod lifecycle;
 mod login;
 mod logs;
+mod manifest;
 mod ps;
 mod pull;
 mod push;
@@ -43,6 +44,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         Command::ListTags(args) => copy::list_tags(&args),
         Command::Delete(args) => copy::delete(global, &args),
         Command::Sync(args) => copy::sync(global, &args),
+        Command::Manifest(command) => manifest::manifest(global, command),
         Command::Explain(explain) => {
             let ExplainCommand::Run(args) = explain.command;
             explain::run(global, &args, explain.json)
@@ -93,6 +95,9 @@ fn image_group(global: &Global, command: ImageCommand) -> Outcome {
         ImageCommand::Inspect(args) => inspect::inspect(global, &args, Some("image")),
         ImageCommand::Prune(args) => system::prune_images(global, &args),
         ImageCommand::Exists(args) => image::exists(global, &args),
+        ImageCommand::Mount(args) => image::mount(global, &args),
+        ImageCommand::Unmount(args) => image::unmount(global, &args),
+        ImageCommand::Diff(args) => image::diff(global, &args),
         ImageCommand::Tree(args) => image::tree(global, &args),
     }
 }

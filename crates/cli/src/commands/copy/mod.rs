@@ -7,10 +7,10 @@ mod sync;
 mod tags;
 
 pub(super) use inspect::inspect;
-pub(super) use place::{Places, manifest_format};
+pub(super) use place::{Places, failure, manifest_format};
 pub(super) use save::save;
 pub(super) use sync::sync;
-pub(super) use tags::{delete, list_tags};
+pub(super) use tags::{delete, list_tags, pretty};
 
 use crate::args::{CopyArgs, Global, MultiArch};
 use crate::failure::{Failure, Outcome, usage};

@@ -6,7 +6,7 @@ use crate::format::{Listing, Row};
 use crate::units::age_of;
 use crate::{output, settings};
 use carboy_engine::Error;
-use carboy_format::units::human_size;
+use carboy_format::units::image_size;
 use carboy_image::Image;
 use carboy_oci::image::History;
 use serde_json::json;
@@ -85,7 +85,7 @@ fn row(image: &Image, first: bool, step: &History, size: u64, args: &HistoryArgs
         "CreatedBy": if args.no_trunc { command } else { carboy_format::units::ellipsis(&command, COMMAND_WIDTH) },
         "CreatedSince": since.unwrap_or_else(|| "N/A".to_owned()),
         "ID": id,
-        "Size": if args.human { human_size(size) } else { size.to_string() },
+        "Size": if args.human { image_size(size) } else { size.to_string() },
     });
     Row { fields, labels: Default::default() }
 }

@@ -1,0 +1,73 @@
+//! `manifest …`: lists of images, made here and read by skopeo.
+
+use crate::common::{Call, Env, Registry, images};
+
+#[test]
+#[ignore = "needs root"]
+fn a_list_is_made_annotated_pushed_and_pulled() {
+    let (env, registry) = (Env::new(), Registry::start());
+    env.load_busybox();
+    let remote = registry.push("busybox", "parts:one", &[]);
+    let list = format!("{}/whole:1", registry.address);
+    let made = env.carboy(["manifest", "create", &list, "busybox"]).ok();
+    assert_eq!(made, format!("Created manifest list {list}\n"));
+    let again = env.carboy(["manifest", "create", &list]).fails(1);
+    assert!(again.contains("--amend"), "{again}");
+    let added = env
+        .carboy(["manifest", "add", "--arch", "arm64", "--variant", "v8", &list, &format!("docker://{remote}")])
+        .ok();
+    let digest = added.trim().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(digest, images::digest(registry.manifest("parts:one").as_bytes()));
+    env.carboy(["manifest", "annotate", "--annotation", "a.b=c", "--os-version", "7", &list, &digest]).ok();
+    let shown: serde_json::Value = serde_json::from_str(&env.carboy(["manifest", "inspect", &list]).ok()).unwrap();
+    let second = &shown["manifests"][1];
+    assert_eq!(
+        second["platform"],
+        serde_json::json!({"architecture": "arm64", "os": "linux", "variant": "v8", "os.version": "7"})
+    );
+    assert_eq!(second["annotations"]["a.b"], "c");
+    assert_eq!(shown["manifests"].as_array().unwrap().len(), 2);
+
+    let pushed = env.carboy(["manifest", "push", "-q", "--purge", &list]).ok();
+    let raw = Call::new("skopeo")
+        .args(["--insecure-policy", "inspect", "--tls-verify=false", "--raw", &format!("docker://{list}")])
+        .output();
+    assert_eq!(images::digest(&raw.stdout), pushed.trim(), "{raw}");
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&raw.stdout).unwrap(), shown, "what was shown was pushed");
+    assert_eq!(env.carboy(["manifest", "exists", &list]).output().code, 1, "purged");
+    let theirs = Call::new("skopeo")
+        .args(["--insecure-policy", "--override-arch=arm64", "--override-variant=v8"])
+        .args(["copy", "-q", "--src-tls-verify=false", &format!("docker://{list}")])
+        .arg(format!("dir:{}", env.path("arm").display()));
+    theirs.ok();
+    assert_eq!(images::digest(&std::fs::read(env.path("arm/manifest.json")).unwrap()), digest);
+    let id = env.carboy(["images", "-q", "--no-trunc", "busybox"]).ok();
+    env.carboy(["rmi", "busybox"]).ok();
+    env.carboy(["pull", "-q", &list]).ok();
+    assert_eq!(env.carboy(["images", "-q", "--no-trunc"]).ok(), id, "this machine's image is the one that was here");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn lists_are_changed_and_removed() {
+    let env = Env::new();
+    env.load_busybox();
+    let layout = format!("oci:{}:latest", images::file("busybox").display());
+    env.carboy(["manifest", "create", "both", &layout]).ok();
+    env.carboy(["manifest", "create", "--amend", "both", "busybox"]).ok();
+    let inspect =
+        || -> serde_json::Value { serde_json::from_str(&env.carboy(["manifest", "inspect", "both"]).ok()).unwrap() };
+    let first = inspect()["manifests"][0]["digest"].as_str().unwrap().to_owned();
+    assert_eq!(inspect()["manifests"].as_array().unwrap().len(), 2);
+    env.carboy(["manifest", "remove", "both", &first]).ok();
+    assert_eq!(inspect()["manifests"].as_array().unwrap().len(), 1);
+    let place = format!("oci:{}:both", env.path("layout").display());
+    let digest = env.carboy(["manifest", "push", "-q", "both", &place]).ok();
+    let raw = Call::new("skopeo").args(["--insecure-policy", "inspect", "--raw", &place]).output();
+    assert_eq!(images::digest(&raw.stdout), digest.trim(), "{raw}");
+    assert_eq!(env.carboy(["manifest", "rm", "both"]).ok(), "Untagged: both:latest\n");
+    let gone = env.carboy(["manifest", "rm", "both"]).fails(1);
+    assert!(gone.contains("No such manifest: both:latest"), "{gone}");
+    let config = env.carboy(["manifest", "inspect", "busybox"]).ok();
+    assert!(config.contains("\"config\""), "an image's own manifest: {config}");
+}
