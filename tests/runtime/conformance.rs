@@ -68,7 +68,7 @@ fn a_path_of_another_kind_of_namespace_is_an_error() {
     }
     bundle.run().fails_with(1, "/proc/self/ns/uts");
     bundle.config["linux"]["namespaces"][1]["path"] = json!("/no/such/namespace");
-    bundle.run().fails_with(1, "/no/such/namespace: No such file or directory");
+    bundle.run().fails_with(1, "/no/such/namespace: no such file or directory");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn every_container_has_its_devices_and_links() {
     assert!(said.err.contains("/dev/console"), "without a terminal there is none");
     std::fs::write(bundle.rootfs().join("taken"), "").unwrap();
     bundle.set("linux/devices", json!([{ "path": "/taken", "type": "c", "major": 1, "minor": 3 }]));
-    bundle.run().fails_with(1, "device nodes in init: mknod /taken: File exists");
+    bundle.run().fails_with(1, "device nodes in init: mknod /taken: file exists");
     assert!(bundle.rootfs().join("taken").is_file());
 }
 
@@ -183,7 +183,7 @@ fn a_listener_gets_notifications_and_the_state() {
     std::fs::remove_file(&path).unwrap();
     let mut second = Bundle::new();
     second.config["linux"]["seccomp"] = bundle.config["linux"]["seccomp"].clone();
-    second.run().fails_with(1, "listener: No such file or directory");
+    second.run().fails_with(1, "listener: no such file or directory");
     second.config["linux"]["seccomp"].as_object_mut().unwrap().remove("listenerPath");
     second.run().fails_with(1, "linux.seccomp.listenerMetadata");
 }

@@ -105,7 +105,7 @@ fn network_devices_move_with_their_addresses() {
             "ls /sys/class/net; cat /sys/class/net/moved/flags; cat /proc/net/fib_trie | grep -c 192.0.2.7; grep moved /proc/net/if_inet6",
         );
         bundle.set("linux/netDevices", json!({ &inner: { "name": "moved" }, "no-such-dev": {} }));
-        bundle.run().fails_with(1, "network devices: network device no-such-dev: No such device");
+        bundle.run().fails_with(1, "network devices: network device no-such-dev: no such device");
         assert!(ip(&["address", "show", "dev", &inner]).out.contains("192.0.2.7/24"), "it stays if another is missing");
         bundle.set("linux/netDevices", json!({ &inner: { "name": "moved" } }));
         let out = bundle.run().good();
@@ -238,7 +238,7 @@ fn the_working_directory_is_made_for_the_container_only() {
     bundle.run_detached();
     assert!(bundle.rootfs().join("made/here").is_dir());
     let said = bundle.call(&["exec", "--cwd", "/not/there", &bundle.name, "pwd"]);
-    said.fails_with(255, "chdir to cwd (\"/not/there\") set in config.json failed: No such file or directory");
+    said.fails_with(255, "chdir to cwd (\"/not/there\") set in config.json failed: no such file or directory");
     assert!(!bundle.rootfs().join("not").exists());
     assert_eq!(bundle.call(&["exec", &bundle.name, "pwd"]).good(), "/made/here\n");
 }
