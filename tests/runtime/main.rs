@@ -6,6 +6,7 @@
 
 mod attacks;
 mod cgroups;
+mod checkpoint;
 mod command_line;
 mod common;
 mod conformance;
@@ -17,6 +18,7 @@ mod isolation;
 mod life;
 mod mounts;
 mod own_image;
+mod scale;
 mod steps;
 mod systemd;
 mod terminal;

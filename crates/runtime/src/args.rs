@@ -21,6 +21,8 @@ pub struct Globals {
     pub log: Log,
     /// `--systemd-cgroup`, or crun's `--cgroup-manager`.
     pub cgroups: Driver,
+    /// `--criu`.
+    pub criu: Option<PathBuf>,
 }
 
 impl From<lexopt::Error> for Error {
@@ -40,6 +42,11 @@ pub enum Verb {
 }
 
 impl Globals {
+    /// The program of checkpoints.
+    pub fn criu(&self) -> PathBuf {
+        self.criu.clone().unwrap_or_else(|| "criu".into())
+    }
+
     /// Reads options up to the verb.
     pub fn parse(parser: &mut Parser) -> Result<(Globals, Verb)> {
         let mut globals = Globals::default();
@@ -60,7 +67,7 @@ impl Globals {
                 }
                 Some(Arg::Long("cgroup-manager")) => globals.cgroups = cgroup_manager(&text(parser.value()?)?)?,
                 Some(Arg::Long("rootless")) => rootless(&text(parser.value()?)?)?,
-                Some(Arg::Long("criu")) => drop(parser.value()?),
+                Some(Arg::Long("criu")) => globals.criu = Some(parser.value()?.into()),
                 Some(other) => return Err(other.unexpected().into()),
             }
         };

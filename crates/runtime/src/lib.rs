@@ -18,6 +18,7 @@ mod channel;
 mod commands;
 mod config;
 mod container;
+mod criu;
 mod error;
 mod filter;
 mod foreground;

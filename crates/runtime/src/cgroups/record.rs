@@ -84,6 +84,20 @@ impl Record {
         self.v1.iter().map(|(_, _, own)| own).chain(self.unified.iter().map(|(_, own)| own))
     }
 
+    /// The directory by which it is frozen.
+    pub fn freezer(&self) -> Option<&PathBuf> {
+        let v1 = self.v1.iter().find(|(controllers, ..)| controllers.iter().any(|name| name == "freezer"));
+        v1.map(|(_, _, own)| own).or(self.unified.as_ref().filter(|_| self.is_unified()).map(|(_, own)| own))
+    }
+
+    /// Its path in each hierarchy, as CRIU names them: `controllers:path`, or the path alone.
+    pub fn roots(&self) -> Vec<String> {
+        let path = |mount: &PathBuf, own: &PathBuf| format!("/{}", own.strip_prefix(mount).unwrap_or(own).display());
+        let v1 =
+            self.v1.iter().map(|(controllers, mount, own)| format!("{}:{}", controllers.join(","), path(mount, own)));
+        v1.chain(self.unified.iter().filter(|_| self.is_unified()).map(|(mount, own)| path(mount, own))).collect()
+    }
+
     /// The cgroup.
     pub fn open(&self) -> Box<dyn CgroupManager> {
         let v1 = self.v1.iter();

@@ -168,7 +168,8 @@ pub fn create(
     }
 }
 
-fn record(options: &Options, bundle: &Bundle, cgroup: cgroups::Record) -> Result<Record> {
+/// What is on record before anything is taken.
+pub fn record(options: &Options, bundle: &Bundle, cgroup: cgroups::Record) -> Result<Record> {
     let spec = &bundle.spec;
     let own = spec.linux.as_ref().map(namespaces::plan_namespaces).transpose()?.map_or(0, |n| n.own);
     let rootfs = spec.root.as_ref().map(|root| bundle.path.join(&root.path)).unwrap_or_default();

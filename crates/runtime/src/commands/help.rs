@@ -20,6 +20,8 @@ Commands:
   resume ID     thaw it again
   update ID     change a container's limits
   events ID     print what a container uses
+  checkpoint ID have CRIU write a container's processes to files
+  restore ID    have CRIU make them anew
   spec          write a config.json to start from
   features      print what this runtime can do
   explain       print what `run` would do, step by step, without doing it
@@ -85,6 +87,32 @@ const UPDATE: &str =
       --pids-limit N           processes and threads
 ";
 
+const SNAPSHOT: &str = "      --image-path DIR          the images (default: ./checkpoint)
+      --work-path DIR           logs and statistics (default: in the container's folder)
+      --tcp-established         connections too
+      --tcp-close               without connections
+      --ext-unix-sk             Unix sockets whose other end is outside
+      --shell-job               a session that began outside
+      --file-locks              file locks too
+      --auto-dedup              each page once in a series of images
+      --empty-ns network        without the network's configuration
+      --manage-cgroups-mode M   soft, full, strict or, for checkpoint, ignore
+";
+const CHECKPOINT: &str = "      --leave-running           do not end the container
+      --pre-dump                memory only, for a checkpoint with --parent-path that follows
+      --parent-path DIR         images of a --pre-dump, relative to --image-path
+      --page-server HOST:PORT   send the memory there
+      --tcp-skip-in-flight      without connections that are being made
+      --link-remap              files that have been deleted too
+";
+const RESTORE: &str = "  -b, --bundle DIR              folder with config.json and the root file system (default: .)
+  -d, --detach                  do not wait for the program
+      --pid-file FILE           write its PID there
+      --no-subreaper            do not adopt what the program leaves behind
+      --lsm-profile TYPE:NAME   another profile
+      --lsm-mount-context C     another context of mounts
+";
+
 /// Command, arguments, options.
 const COMMANDS: &[(&str, &str, &[&str])] = &[
     ("create", "ID", &[CREATE]),
@@ -104,6 +132,8 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
         "ID",
         &["      --interval D  time between two lines, such as 5s\n      --stats       one line, then end\n"],
     ),
+    ("checkpoint", "ID", &[CHECKPOINT, SNAPSHOT]),
+    ("restore", "ID", &[RESTORE, SNAPSHOT]),
     ("spec", "", &["  -b, --bundle DIR  where to write it\n      --rootless    for an ordinary user\n"]),
     ("features", "", &[]),
     (

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -11,7 +12,9 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod run;
+mod snapshot;
 mod spec;
 mod start;
 mod state;
@@ -91,7 +94,8 @@ fn dispatch(verb: &str, globals: &Globals, parser: &mut Parser) -> Result<u8, Fa
         "explain" => status(explain::main(globals, parser), 1),
         "update" => status(update::main(globals, parser), 1),
         "events" => status(events::main(globals, parser), 1),
-        "checkpoint" | "restore" => Err((Error::Usage(format!("{verb} is not supported yet")), 1)),
+        "checkpoint" => status(checkpoint::main(globals, parser), 1),
+        "restore" => status(restore::main(globals, parser), 1),
         "help" | "h" => {
             let verb = parser.raw_args().ok().and_then(|mut words| words.next());
             let text = verb.and_then(|verb| help::of(verb.to_str()?));

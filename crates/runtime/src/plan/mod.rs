@@ -42,7 +42,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 pub use exec::{Running, plan_exec};
-pub use mounts::clean;
+pub use mounts::{clean, external_mounts};
 pub use options::words as mount_options;
 pub use tuning::{memory_flags, memory_modes};
 

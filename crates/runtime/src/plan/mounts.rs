@@ -4,7 +4,7 @@ use super::options::Options;
 use crate::cgroups::View;
 use crate::error::{Error, Result};
 use crate::step::{MapOf, MountMap, MountSource, MountStep};
-use carboy_oci::runtime::{Linux, Mount};
+use carboy_oci::runtime::{Linux, Mount, Spec};
 use carboy_sys::mount::attr;
 use std::path::Path;
 
@@ -177,6 +177,28 @@ fn id_map(
         None => MapOf::Ranges(uid, gid),
     };
     Ok(Some(MountMap { of, recursive: options.id_map == Some(true) }))
+}
+
+/// What is mounted in a container and is not its own: path inside, path on the host.
+pub fn external_mounts(spec: &Spec, bundle: &Path, view: &View) -> Result<Vec<(String, String)>> {
+    let default = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&default);
+    let mut found = Vec::new();
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let step = plan_mount(mount, index, bundle, linux, view, &mut Vec::new())?;
+        let inside = step.destination;
+        match step.source {
+            MountSource::Bind { path, .. } => found.push((inside, path)),
+            // With a namespace of its own a container has mounts of its own.
+            MountSource::Cgroup(view) if !view.namespace => {
+                let v1 = view.v1.into_iter().map(|(name, _, own)| (format!("{inside}/{name}"), own));
+                let all = v1.chain(view.v2.map(|own| (inside.clone(), own)));
+                found.extend(all.map(|(inside, own)| (inside, own.display().to_string())));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

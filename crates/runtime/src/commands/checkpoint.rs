@@ -1,0 +1,151 @@
+//! `checkpoint`: has CRIU write a container's processes to files.
+
+use super::snapshot::{self, Common, NETWORK};
+use crate::args::{Arg, Globals, Parser, one_id, switch, text};
+use crate::cgroups;
+use crate::container::Container;
+use crate::criu::Call;
+use crate::error::{Context, Error, Result};
+use carboy_oci::runtime::Spec;
+use carboy_oci::state::Status;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Default)]
+struct Options {
+    id: String,
+    common: Common,
+    parent: Option<PathBuf>,
+    leave_running: bool,
+    pre_dump: bool,
+    page_server: Option<(String, u16)>,
+    switches: Vec<&'static str>,
+}
+
+impl Options {
+    fn parse(parser: &mut Parser) -> Result<Options> {
+        let (mut options, mut id) = (Options::default(), None);
+        while let Some(arg) = parser.next()? {
+            let name = match arg {
+                Arg::Value(value) if id.is_none() => {
+                    id = Some(text(value)?);
+                    continue;
+                }
+                Arg::Long(name) => name.to_owned(),
+                other => return Err(other.unexpected().into()),
+            };
+            match name.as_str() {
+                "parent-path" => options.parent = super::create::non_empty(parser)?,
+                "leave-running" => options.leave_running = switch(parser)?,
+                "pre-dump" => options.pre_dump = switch(parser)?,
+                "page-server" => options.page_server = Some(address(&text(parser.value()?)?)?),
+                "tcp-skip-in-flight" if switch(parser)? => options.switches.push("--skip-in-flight"),
+                "link-remap" if switch(parser)? => options.switches.push("--link-remap"),
+                "tcp-skip-in-flight" | "link-remap" => {}
+                other if options.common.take(other, parser)? => {}
+                other => return Err(Arg::Long(other).unexpected().into()),
+            }
+        }
+        options.id = one_id(id)?;
+        if options.parent.as_ref().is_some_and(|parent| parent.is_absolute()) {
+            return Err(Error::Usage("invalid --parent-path: it is relative to --image-path".into()));
+        }
+        Ok(options)
+    }
+}
+
+fn address(word: &str) -> Result<(String, u16)> {
+    let parsed = word.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+    parsed.filter(|(host, _)| !host.is_empty()).ok_or_else(|| Error::Usage("use --page-server ADDRESS:PORT".into()))
+}
+
+/// `checkpoint`.
+pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
+    let options = Options::parse(parser)?;
+    let container = Container::open(&globals.root, &options.id)?;
+    if !matches!(container.status(), Status::Running | Status::Paused) {
+        return Err(Error::State("container cannot be checkpointed: it does not run".into()));
+    }
+    let spec = container.config()?;
+    snapshot::check(&spec)?;
+    let pid = container.record.init.map_or(0, |init| init.pid);
+    let (images, work) = options.common.folders(Some(&container.folder.join("criu.work")))?;
+    keep_streams(&images, pid)?;
+    let args = arguments(&options, &container, &spec, pid)?;
+    let verb = if options.pre_dump { "pre-dump" } else { "dump" };
+    Call { program: &globals.criu(), verb, images: &images, work: &work, args, fds: Vec::new() }.run()?;
+    if options.pre_dump || options.leave_running {
+        return Ok(0);
+    }
+    let mut left = super::delete::give_back(&container, spec.hooks.as_ref());
+    left.pop().map_or(Ok(0), Err)
+}
+
+/// What the three streams are, by which `restore` finds out which of them are its caller's.
+fn keep_streams(images: &Path, pid: i32) -> Result<()> {
+    let stream = |number: i32| std::fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap_or_default();
+    let streams: Vec<PathBuf> = (0..3).map(stream).collect();
+    let file = images.join(super::restore::STREAMS);
+    let text = serde_json::to_vec(&streams).map_err(|e| Error::Other(format!("encode {}: {e}", file.display())))?;
+    std::fs::write(&file, text).context(|| format!("write {}", file.display()))
+}
+
+fn arguments(options: &Options, container: &Container, spec: &Spec, pid: i32) -> Result<Vec<String>> {
+    let mut args = options.common.args();
+    args.extend([format!("--tree={pid}"), format!("--root={}", container.record.rootfs)]);
+    args.extend(options.switches.iter().map(|switch| (*switch).to_owned()));
+    args.extend(snapshot::configuration(spec));
+    if options.leave_running {
+        args.push("--leave-running".into());
+    }
+    if options.pre_dump || options.parent.is_some() {
+        args.push("--track-mem".into());
+    }
+    if let Some(parent) = &options.parent {
+        args.push(format!("--prev-images-dir={}", parent.display()));
+    }
+    if let Some((host, port)) = &options.page_server {
+        args.extend(["--page-server".into(), format!("--address={host}"), format!("--port={port}")]);
+    }
+    if let Some(folder) = container.record.cgroup.freezer() {
+        args.push(format!("--freeze-cgroup={}", folder.display()));
+    }
+    if snapshot::joined_network(spec).is_some() {
+        let path = format!("/proc/{pid}/ns/net");
+        let inode = std::fs::metadata(&path).context(|| format!("stat {path}"))?.ino();
+        args.push(format!("--external=net[{inode}]:{NETWORK}"));
+    }
+    let namespace = spec.linux.as_ref().is_some_and(|l| l.namespaces.iter().any(|n| n.kind == "cgroup"));
+    let view: cgroups::View = container.record.cgroup.view(namespace);
+    let mounts = snapshot::externals(spec, Path::new(&container.record.bundle), &view)?;
+    args.extend(mounts.iter().map(|mount| format!("--external=mnt[{0}]:{0}", mount.inside)));
+    let masked = spec.linux.iter().flat_map(|linux| &linux.masked_paths);
+    // Masked directories are file systems of the container's own.
+    let files = masked.filter(|path| std::fs::metadata(format!("/proc/{pid}/root{path}")).is_ok_and(|m| !m.is_dir()));
+    args.extend(files.map(|path| format!("--external=mnt[{path}]:/dev/null")));
+    Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_runc_s() {
+        let parse = |line: &str| Options::parse(&mut Parser::from_args(line.split(' ')));
+        let options =
+            parse("id --image-path i --tcp-established --page-server host:77 --pre-dump --empty-ns network").unwrap();
+        assert_eq!((options.id.as_str(), options.pre_dump), ("id", true));
+        assert_eq!(options.page_server, Some(("host".into(), 77)));
+        assert_eq!(options.common.args(), ["--tcp-established", "--empty-ns=net", "--manage-cgroups=soft"]);
+        for bad in [
+            "--lazy-pages id",
+            "--parent-path /x id",
+            "--page-server host id",
+            "--manage-cgroups-mode x id",
+            "--none id",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
