@@ -117,3 +117,16 @@ fn devices_are_made_as_asked() {
     let out = bundle.run().good();
     assert_eq!(out, "character special file 600 a:e5 5 6\nfifo 666 0:0 0 0\n2\n");
 }
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn null_streams_are_the_container_s_own() {
+    let bundle = Bundle::script(
+        "for n in 0 1 2; do stat -L -c %d /proc/self/fd/$n; done > /tmp/x; stat -c %d /dev/null >> /tmp/x",
+    );
+    let null = || std::process::Stdio::from(std::fs::File::options().write(true).open("/dev/null").unwrap());
+    assert!(bundle.command(&["run", &bundle.name]).stdout(null()).stderr(null()).status().unwrap().success());
+    let seen = std::fs::read_to_string(bundle.rootfs().join("tmp/x")).unwrap();
+    let devices: Vec<&str> = seen.lines().collect();
+    assert!(devices[0] == devices[3] && devices[2] == devices[3], "{seen}");
+}

@@ -5,11 +5,47 @@ use super::mounts::{attach, detach};
 use super::tree::{self, Want};
 use crate::error::{Context, Result};
 use crate::step::DeviceNode;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, chownat, makedev, mknodat, statat, symlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, chownat, makedev, mknodat, statat, symlinkat};
 use rustix::io::Errno;
+use rustix::stdio;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Init<'_> {
+    /// Streams that are the host's /dev/null become the container's, as runc's do: nothing of the host's /dev is left, and CRIU can say
+    /// where they came from.
+    pub fn own_null_streams(&mut self) -> Result<()> {
+        let is_null = |fd: BorrowedFd<'_>| {
+            let stat = rustix::fs::fstat(fd);
+            stat.is_ok_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == makedev(1, 3)
+            })
+        };
+        let (stdin, stdout, stderr) = (stdio::stdin(), stdio::stdout(), stdio::stderr());
+        let [first, second, third] = [stdin, stdout, stderr].map(is_null);
+        if !self.inheritance.own_dev || !(first || second || third) {
+            return Ok(());
+        }
+        // One that is no null device, or is missing, is of no use: they stay as they are.
+        let Ok(null) = tree::open(self.root()?, "/dev/null", OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) else {
+            return Ok(());
+        };
+        if !is_null(null.as_fd()) {
+            return Ok(());
+        }
+        rustix::fs::fcntl_setfl(&null, OFlags::empty()).context(|| "fcntl /dev/null")?;
+        let what = || "dup2 /dev/null";
+        if first {
+            stdio::dup2_stdin(&null).context(what)?;
+        }
+        if second {
+            stdio::dup2_stdout(&null).context(what)?;
+        }
+        if third {
+            stdio::dup2_stderr(&null).context(what)?;
+        }
+        Ok(())
+    }
+
     /// Makes the nodes; where that is not permitted (a user namespace), binds the host's.
     pub fn make_devices(&mut self, nodes: &[DeviceNode]) -> Result<()> {
         let root = self.root()?;

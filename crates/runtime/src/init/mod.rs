@@ -149,7 +149,7 @@ impl Init<'_> {
             Action::Devices(nodes) => self.make_devices(nodes),
             Action::Links(links) => self.make_links(links),
             Action::Console(size) => self.make_console(*size),
-            Action::Pivot { move_only } => self.pivot(*move_only),
+            Action::Pivot { move_only } => self.pivot(*move_only).and_then(|()| self.own_null_streams()),
             Action::RootPropagation(flag, recursive) => self.root_propagation(*flag, *recursive),
             Action::ReadonlyRoot => self.readonly_root(),
             Action::Hostname(name) => rustix::system::sethostname(name.as_bytes()).context(|| "sethostname"),
