@@ -1,5 +1,6 @@
 //! Many containers: one after the other, eight at a time, and with many that stay. What is printed are milliseconds; nothing is asserted of
 //! them, as the machine may be busy. `CARBOY_SCALE=100` makes so many at each turn, `CARBOY_SCALE_ALIVE=500` keeps so many, instead of fewer.
+#![allow(clippy::print_stdout, reason = "figures, for whoever asks for them with --no-capture")]
 
 use crate::common::{Bundle, Said, binary, cgroups_of, wait_until};
 use serde_json::json;
