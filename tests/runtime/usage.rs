@@ -334,7 +334,7 @@ fn a_user_without_a_cgroup_has_no_limits_and_asks_for_none() {
     bundle.set("linux/resources", json!({ "pids": { "limit": 5 } }));
     let said = as_user(&bundle, SOMEBODY, "", &["run", &bundle.name]);
     said.fails_with(1, "mkdir /sys/fs/cgroup/");
-    assert!(said.err.contains("Permission denied"), "{}", said.err);
+    assert!(said.err.contains("permission denied"), "{}", said.err);
 }
 
 #[test]

@@ -78,7 +78,9 @@ fn picture(folder: &Path) -> Vec<(String, u32, u64, i64, i64)> {
         .filter(|entry| !entry.file_name().to_string_lossy().starts_with("loop"))
         .filter_map(|entry| {
             let stat = entry.path().symlink_metadata().ok()?;
-            Some((entry.file_name().into_string().unwrap(), stat.mode(), stat.rdev(), stat.ctime(), stat.ctime_nsec()))
+            // In folders, such as shm, the machine's other processes make files meanwhile.
+            let changed = if stat.is_dir() { (0, 0) } else { (stat.ctime(), stat.ctime_nsec()) };
+            Some((entry.file_name().into_string().unwrap(), stat.mode(), stat.rdev(), changed.0, changed.1))
         })
         .filter(|(_, mode, ..)| *mode & 0o170_000 != 0o020_000)
         .collect();
