@@ -10,7 +10,7 @@ use crate::launch::{Launch, Stage, launch};
 use crate::plan::{Running, plan_exec};
 use carboy_oci::runtime::{Capabilities, Linux, Process};
 use carboy_oci::state::Status;
-use carboy_state::file::{Durability, read_json, write_atomic};
+use carboy_state::file::{Durability, write_atomic};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -164,7 +164,8 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
 /// The process: from a file, or the container's own with what the options change.
 fn process(options: &Options, base: Process) -> Result<Process> {
     if let Some(path) = &options.process {
-        return Ok(read_json(path)?);
+        let text = std::fs::read(path).context(|| format!("read {}", path.display()))?;
+        return Ok(crate::config::parse_part(&text, path)?.0);
     }
     let mut process = Process { args: options.args.clone(), terminal: options.tty, console_size: None, ..base };
     if let Some(cwd) = &options.cwd {

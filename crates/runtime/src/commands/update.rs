@@ -89,7 +89,7 @@ fn read(path: &str) -> Result<Resources> {
     } else {
         content = std::fs::read(path).context(|| format!("read {path}"))?;
     }
-    serde_json::from_slice(&content).map_err(|e| Error::Other(format!("parse {path}: {e}")))
+    Ok(crate::config::parse_part(&content, std::path::Path::new(path))?.0)
 }
 
 /// As runc: an option with an empty value is not given.
