@@ -2,7 +2,8 @@
 
 use crate::plan::namespaces::NAMES;
 use crate::step::{
-    Action, Birth, DeviceNode, Identity, Join, Limit, MapOf, MountSource, MountStep, Place, Signal, Step, When,
+    Action, Appearance, Birth, DeviceNode, Identity, Join, Limit, MapOf, MountSource, MountStep, Place, Signal, Step,
+    When,
 };
 use carboy_sys::mount::{Change, attr, propagation};
 use carboy_wire::plan::{Actor, StepReport};
@@ -41,6 +42,7 @@ impl Step {
             Action::BecomeRoot => "become root".into(),
             Action::Session => "session".into(),
             Action::Join(_) => "join namespaces".into(),
+            Action::Appear(_) => "enter PID namespace".into(),
             Action::JoinCgroup => "join cgroup".into(),
             Action::JoinHierarchies(_) => "join v1 cgroups".into(),
             Action::NetworkNamespace => "network namespace".into(),
@@ -133,6 +135,9 @@ impl Action {
             ),
             Action::Session => (vec!["setsid()".into()], "a session and process group of its own"),
             Action::Join(list) => (list.iter().map(join_call).collect(), "namespaces that others made"),
+            Action::Appear(with) => {
+                (appearance_calls(with), "from here on processes of the container can look into it")
+            }
             Action::JoinCgroup => {
                 (vec!["write cgroup.procs \"0\"".into()], "moving oneself avoids the lock of moving another")
             }
@@ -301,6 +306,15 @@ fn place(place: &Place) -> String {
 
 fn join_call(join: &Join) -> String {
     format!("setns({}, {})", place(&join.place), flags(join.flags))
+}
+
+fn appearance_calls(with: &Appearance) -> Vec<String> {
+    let close = format!("close_range({}, ~0) but the socket to the runtime", 3 + with.preserved);
+    let keep = with.capabilities.map(|keep| {
+        let names: Vec<_> = crate::plan::capabilities::names(keep).collect();
+        format!("capset({})", names.join("|"))
+    });
+    [close].into_iter().chain(keep).chain(["clone3(CLONE_PARENT|CLONE_PIDFD)".to_owned()]).collect()
 }
 
 fn clone_calls(birth: &Birth) -> Vec<String> {

@@ -53,6 +53,8 @@ pub enum Action {
     Session,
     /// Enter existing namespaces.
     Join(Vec<Join>),
+    /// Come into the PID namespace that was joined, as a new child of the runtime. Done by both: the runtime waits for it.
+    Appear(Appearance),
     /// Move into the cgroup, once the runtime has made it.
     JoinCgroup,
     /// Move into the v1 cgroups, as soon as the runtime hands them over: their directories.
@@ -151,6 +153,15 @@ pub struct Birth {
     pub pid_namespace: Option<Place>,
     /// Namespaces to join by an intermediate process, because the user namespace comes before all others.
     pub through: Vec<Join>,
+}
+
+/// With what a process comes into a PID namespace where others can look into it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appearance {
+    /// Descriptors after 2 that are the program's.
+    pub preserved: u32,
+    /// Capabilities that it keeps, as a bit mask; `None` is all.
+    pub capabilities: Option<u64>,
 }
 
 /// Namespaces to enter.

@@ -3,7 +3,6 @@
 use super::Init;
 use super::mounts::{attach, detach};
 use super::tree;
-use crate::channel::send_with_fds;
 use crate::error::{Context, Error, Result};
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
 use rustix::io::Errno;
@@ -35,7 +34,7 @@ impl Init<'_> {
             let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
             rustix::termios::tcsetwinsize(&master, size).context(|| "ioctl TIOCSWINSZ")?;
         }
-        self.hand_out(&master)?;
+        self.inheritance.channel.console(master.as_fd())?;
         if self.inheritance.own_dev {
             self.bind_console(&slave)?;
         }
@@ -43,16 +42,6 @@ impl Init<'_> {
         rustix::stdio::dup2_stdin(&slave).context(|| "dup2")?;
         rustix::stdio::dup2_stdout(&slave).context(|| "dup2")?;
         rustix::stdio::dup2_stderr(&slave).context(|| "dup2")
-    }
-
-    fn hand_out(&self, master: &OwnedFd) -> Result<()> {
-        match &self.inheritance.console_socket {
-            // The content names the terminal, as runc's does; receivers look at the descriptor only.
-            Some(socket) => {
-                send_with_fds(socket.as_fd(), b"/dev/ptmx", &[master.as_fd()]).context(|| "send the terminal")
-            }
-            None => self.inheritance.channel.console(master.as_fd()),
-        }
     }
 
     fn bind_console(&self, slave: &OwnedFd) -> Result<()> {

@@ -3,6 +3,7 @@
 //! It is a copy of the runtime with one thread. It talks to the runtime over the [`Channel`] alone; its errors go there whole. It
 //! never returns: it executes the program or exits.
 
+mod appear;
 mod cgroup_mounts;
 mod console;
 mod copy_up;
@@ -36,8 +37,6 @@ use std::time::Instant;
 pub struct Inheritance {
     /// The channel's inner end.
     pub channel: Channel,
-    /// Socket that receives the terminal's master; otherwise the channel does.
-    pub console_socket: Option<OwnedFd>,
     /// Where `start` knocks.
     pub start_socket: Option<OwnedFd>,
     /// A pidfd of the container's init, for `exec`.
@@ -135,6 +134,7 @@ impl Init<'_> {
             Action::BecomeRoot => identity::become_root(),
             Action::Session => rustix::process::setsid().map(drop).context(|| "setsid"),
             Action::Join(list) => join(list, self.inheritance.container.as_ref()),
+            Action::Appear(with) => self.appear(with),
             Action::CurrentRoot => self.open_current_root(),
             Action::JoinCgroup => self.join_cgroup(),
             Action::JoinHierarchies(directories) => self.join_hierarchies(directories),

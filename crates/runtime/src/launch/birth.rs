@@ -18,7 +18,6 @@ impl Runner<'_> {
         let channel = inner.take().ok_or_else(|| Error::Other("a plan has one process".into()))?;
         let inheritance = Inheritance {
             channel,
-            console_socket: self.launch.console_socket.take(),
             start_socket: self.launch.start_socket.take(),
             container: self.launch.container.take(),
             cgroup: self.cgroup.take(),
@@ -79,14 +78,23 @@ impl Runner<'_> {
             process::exit_now(0)
         };
         drop(inheritance);
-        waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
+        self.hear_birth(&pidfd)
+    }
+
+    /// The process that was born goes on as another one, where the container sees it.
+    pub(super) fn hear_appearance(&mut self) -> Result<()> {
+        let (_, stage) = self.child.take().ok_or_else(|| Error::Other("the plan has no process".into()))?;
+        self.hear_birth(&stage)
+    }
+
+    /// Waits for the end of an intermediate process, and for the process that it made for this one.
+    fn hear_birth(&mut self, stage: &OwnedFd) -> Result<()> {
+        waitid(WaitId::PidFd(stage.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
         // Init may have said something before its maker could tell of it.
         loop {
             match self.channel()?.receive()? {
                 Some(Message::Born(pid)) => {
-                    let raw = Pid::from_raw(pid).ok_or_else(|| Error::Other("no PID".into()))?;
-                    // Our own child, and not reaped: the PID cannot be another's.
-                    self.child = Some((pid, pidfd_open(raw, PidfdFlags::empty()).context(|| "pidfd_open")?));
+                    self.child = Some((pid, open_child(pid)?));
                     return Ok(());
                 }
                 Some(message) => self.early.push_back(message),
@@ -97,6 +105,16 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+/// A pidfd of a child that is not reaped. Its number came over a socket that others in the container may have got hold of: it is believed
+/// of a child of this process only.
+fn open_child(pid: i32) -> Result<OwnedFd> {
+    let raw = Pid::from_raw(pid).ok_or_else(|| Error::Other("no PID".into()))?;
+    let pidfd = pidfd_open(raw, PidfdFlags::empty()).context(|| "pidfd_open")?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::PidFd(pidfd.as_fd()), look).context(|| format!("process {pid} is no child"))?;
+    Ok(pidfd)
 }
 
 /// A child in the cgroup that it is to have. A kernel bug kills such a child at birth once `cgroup.kill` has been used near it

@@ -115,6 +115,7 @@ impl Runner<'_> {
         let result = match &step.action {
             Action::Clone(birth) => self.give_birth(birth, inner),
             Action::Tell(signal) if step.actor == Actor::Init => return self.hear(*signal),
+            Action::Appear(_) => return self.hear_appearance(),
             Action::Tell(signal) => return self.tell(*signal),
             Action::Execute(_) => return self.hear_execution(),
             _ if step.actor == Actor::Init => return Ok(()),
@@ -213,11 +214,22 @@ impl Runner<'_> {
             match message {
                 Some(Message::Failed(text)) => return Err(Error::Init(text)),
                 Some(Message::Times(times)) => self.times.extend(times),
-                Some(Message::Console(fd)) => self.console = Some(fd),
+                Some(Message::Console(fd)) => self.hand_out_console(fd)?,
                 Some(Message::Listener(fd)) => self.hand_out_listener(fd)?,
                 other => return Ok(other),
             }
         }
+    }
+
+    /// Sends the terminal's master where the caller says, or keeps it.
+    fn hand_out_console(&mut self, master: OwnedFd) -> Result<()> {
+        match &self.launch.console_socket {
+            // The content names the terminal, as runc's does; receivers look at the descriptor only.
+            Some(socket) => crate::channel::send_with_fds(socket.as_fd(), b"/dev/ptmx", &[master.as_fd()])
+                .context(|| "send the terminal")?,
+            None => self.console = Some(master),
+        }
+        Ok(())
     }
 
     /// Sends the descriptor of notifications where the configuration says, with what it belongs to (runtime-spec, "Container Process

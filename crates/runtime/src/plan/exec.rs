@@ -1,9 +1,10 @@
 //! The steps of `exec`.
 
-use super::{Host, Plan, Planner, process};
+use super::{Host, Plan, Planner, capabilities, process};
 use crate::cgroups::Placement;
 use crate::error::Result;
-use crate::step::{Action, Birth, Join, Place, Signal, When};
+use crate::step::{Action, Appearance, Birth, Join, Place, Signal, When};
+use carboy_oci::capabilities::number;
 use carboy_oci::runtime::{Linux, Process};
 use carboy_state::process::ProcessRef;
 use carboy_sys::clone::flag;
@@ -18,21 +19,27 @@ pub struct Running {
 }
 
 impl Running {
-    fn birth(&self) -> Birth {
-        let place = Place::Process(self.init);
-        if self.own & flag::NEWUSER != 0 {
-            return Birth { through: vec![Join { flags: self.own, place }], ..Birth::default() };
-        }
-        Birth { pid_namespace: (self.own & flag::NEWPID != 0).then_some(place), ..Birth::default() }
-    }
-
+    /// All at once: with a pidfd the kernel begins with the user namespace. Only children enter the PID namespace.
     fn joins(&self) -> Vec<Join> {
-        let rest = self.own & !flag::NEWPID;
-        if self.own & flag::NEWUSER != 0 || rest == 0 {
-            return Vec::new();
-        }
-        vec![Join { flags: rest, place: Place::Process(self.init) }]
+        vec![Join { flags: self.own, place: Place::Process(self.init) }]
     }
+}
+
+/// What the process may keep where others can look into it: what the program may do, and what becoming it takes.
+fn needed_capabilities(process: &Process, linux: &Linux) -> Option<u64> {
+    let (masks, _) = capabilities::masks(process.capabilities.as_ref()?);
+    let program = masks.bounding | masks.effective | masks.permitted | masks.inheritable | masks.ambient;
+    let labels = process.apparmor_profile.is_some() || process.selinux_label.is_some();
+    let early_filter = linux.seccomp.is_some() && !process.no_new_privileges;
+    let needs = [
+        (true, &["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP"][..]),
+        (!process.rlimits.is_empty(), &["CAP_SYS_RESOURCE"]),
+        (process.scheduler.is_some() || process.io_priority.is_some(), &["CAP_SYS_NICE"]),
+        // A procfs of its own to write the label to; a filter without no_new_privs.
+        (labels || early_filter, &["CAP_SYS_ADMIN"]),
+    ];
+    let names = needs.iter().filter(|(needed, _)| *needed).flat_map(|(_, names)| names.iter());
+    Some(names.filter_map(|name| number(name)).fold(program, |mask, bit| mask | 1 << bit))
 }
 
 /// The steps of `exec`.
@@ -49,7 +56,7 @@ pub fn plan_exec(
     planner.make_cwd = false;
     planner.affinity(process.exec_cpu_affinity.as_ref(), When::Initial)?;
     planner.place("linux.cgroupsPath", placement);
-    planner.runtime("linux.namespaces", Action::Clone(container.birth()));
+    planner.runtime("linux.namespaces", Action::Clone(Birth::default()));
     if let Some(score) = process.oom_score_adj {
         planner.runtime("process.oomScoreAdj", Action::OomScore(score));
     }
@@ -59,6 +66,10 @@ pub fn plan_exec(
     planner.affinity(process.exec_cpu_affinity.as_ref(), When::Final)?;
     if container.own & flag::NEWUSER != 0 {
         planner.init("linux.uidMappings", Action::BecomeRoot);
+    }
+    if container.own & flag::NEWPID != 0 {
+        let capabilities = needed_capabilities(process, linux);
+        planner.init("linux.namespaces", Action::Appear(Appearance { preserved, capabilities }));
     }
     planner.init("", Action::Session);
     planner.init("", Action::CurrentRoot);
