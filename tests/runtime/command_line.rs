@@ -1,6 +1,6 @@
 //! The command line as runc's callers write it, and what they read; runc itself is asked where it is here.
 
-use crate::common::{Bundle, Said, binary};
+use crate::common::{Bundle, Said, binary, wait_until};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 
@@ -255,4 +255,77 @@ fn the_configuration_to_start_from_is_runc_s() {
     }
     let again = Command::new(binary()).args(["spec", "-b"]).arg(dir.path().join("ours-false")).output().unwrap();
     Said::from(again).fails_with(1, "exists. Remove it first");
+}
+
+/// crun refuses the hybrid cgroup set-up; it gets a mount namespace without the second hierarchy.
+fn start(program: &str) -> Command {
+    if program != "crun" {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec crun \"$@\"";
+    command.args(["-m", "sh", "-c", script, "crun"]);
+    command
+}
+
+/// crun's own answers are the reference.
+#[test]
+#[ignore = "needs root: makes containers; and crun, to compare with"]
+fn several_containers_are_named_by_an_expression() {
+    for program in ["crun", binary()] {
+        let mut bundle = Bundle::script("sleep 1000");
+        let root = bundle.path().join(if program == "crun" { "crun" } else { "state" });
+        let call = |args: &[&str], bundle: &Bundle| -> Said {
+            bundle.command(&[]);
+            let mut command = start(program);
+            command.arg("--root").arg(&root).args(args).current_dir(bundle.path());
+            command.stdin(Stdio::null()).output().unwrap().into()
+        };
+        let ids = ["web-1", "web-2", "db-1"];
+        for id in ids {
+            bundle.set("linux/cgroupsPath", json!(format!("/{}-{id}", bundle.name)));
+            bundle.command(&[]);
+            let mut command = start(program);
+            command.arg("--root").arg(&root).args(["run", "-d", id]).current_dir(bundle.path());
+            assert!(command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let listed = || call(&["list", "-q"], &bundle).good().lines().map(str::to_owned).collect::<Vec<_>>();
+            let status = |id| json(call(&["state", id], &bundle))["status"].as_str().unwrap().to_owned();
+            assert_eq!(call(&["kill", "--regex", "^web-[[:digit:]]$", "KILL"], &bundle).good(), "");
+            wait_until("two ends", || status("web-1") == "stopped" && status("web-2") == "stopped");
+            assert_eq!(status("db-1"), "running");
+            assert_eq!(call(&["delete", "-r", "(web|none)-"], &bundle).good(), "");
+            assert_eq!(listed(), ["db-1"]);
+            let said = call(&["delete", "--regex", "b.1$"], &bundle);
+            assert!(
+                said.code == 0 && said.err.contains("db-1") && said.err.contains("not"),
+                "{} {}",
+                said.code,
+                said.err
+            );
+            assert_eq!(listed(), ["db-1"]);
+            if program != "crun" {
+                // crun 1.8.1 dies of it.
+                call(&["delete", "-r", "("], &bundle).fails_with(1, "invalid regular expression");
+            }
+            assert_eq!(call(&["delete", "-f", "-r", "."], &bundle).good(), "");
+            assert!(listed().is_empty());
+        }));
+        for id in ids {
+            call(&["delete", "-f", id], &bundle);
+        }
+        outcome.unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+    }
+}
+
+#[test]
+fn what_crun_takes_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    call(&["spec", "-b", dir.path().to_str().unwrap(), "-f", "other.json"]).good();
+    assert!(dir.path().join("other.json").exists() && !dir.path().join("config.json").exists());
+    assert_eq!(call(&["kill", "--usage"]).good(), "Usage: carboy-runtime kill [OPTIONS] ID [SIGNAL]\n");
+    let missing = dir.path().join("none");
+    let said = call(&["create", "--no-subreaper", "-b", missing.to_str().unwrap(), "carboy-test-no-subreaper"]);
+    said.fails_with(1, "none");
 }

@@ -28,6 +28,7 @@ mod init;
 mod launch;
 mod log;
 mod netlink;
+mod pattern;
 mod plan;
 mod protect;
 mod report;

@@ -35,6 +35,7 @@ const LONG: &[&str] = &[
     "empty-ns",
     "env",
     "ext-unix-sk",
+    "file",
     "file-locks",
     "force",
     "format",
@@ -72,6 +73,7 @@ const LONG: &[&str] = &[
     "process",
     "process-label",
     "quiet",
+    "regex",
     "resources",
     "root",
     "rootless",
@@ -84,6 +86,7 @@ const LONG: &[&str] = &[
     "tcp-skip-in-flight",
     "trace",
     "tty",
+    "usage",
     "user",
     "version",
     "work-path",
@@ -128,11 +131,11 @@ impl Parser {
         self.0.raw_args()
     }
 
-    /// Whether the next word asks for help.
-    pub fn asks_for_help(&mut self) -> bool {
+    /// Whether the next word is one of these.
+    pub fn is_next(&mut self, wanted: &[&str]) -> bool {
         let words = self.0.try_raw_args();
         let word = words.as_ref().and_then(|words| words.peek()).and_then(OsStr::to_str);
-        matches!(word, Some("--help" | "-help" | "-h" | "-?"))
+        word.is_some_and(|word| wanted.contains(&word))
     }
 
     /// Puts the next word into the usual form.

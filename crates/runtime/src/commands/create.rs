@@ -65,7 +65,8 @@ impl Options {
                 Arg::Long("preserve-fds") => options.preserve_fds = crate::args::number(parser.value()?)?,
                 Arg::Long("detach") | Arg::Short('d') if run => options.detach = switch(parser)?,
                 Arg::Long("keep") if run => options.keep = switch(parser)?,
-                Arg::Long("no-subreaper") if run => options.no_subreaper = switch(parser)?,
+                // `create` adopts nobody anyway (crun's has it, too).
+                Arg::Long("no-subreaper") => options.no_subreaper = switch(parser)?,
                 Arg::Long("trace") if run => options.trace = Some(parser.value()?.into()),
                 other => return Err(other.unexpected().into()),
             }

@@ -16,19 +16,27 @@ const PATIENCE_S: i64 = 10;
 
 /// `delete`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
-    let (mut id, mut force) = (None, false);
+    let (mut id, mut force, mut regex) = (None, false, false);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Value(value) if id.is_none() => id = Some(text(value)?),
             Arg::Long("force") | Arg::Short('f') => force = switch(parser)?,
+            Arg::Long("regex") | Arg::Short('r') => regex = switch(parser)?,
             other => return Err(other.unexpected().into()),
         }
     }
     let id = one_id(id)?;
-    let container = match Container::open(&globals.root, &id) {
-        Err(Error::NotFound) if force => return Ok(0),
-        result => result?,
-    };
+    if regex {
+        return super::for_each_match(globals, &id, |id| delete(globals, id, force));
+    }
+    match delete(globals, &id, force) {
+        Err(Error::NotFound) if force => Ok(0),
+        result => result.map(|()| 0),
+    }
+}
+
+fn delete(globals: &Globals, id: &str, force: bool) -> Result<()> {
+    let container = Container::open(&globals.root, id)?;
     match container.status() {
         Status::Stopped => {}
         // As runc: what has not been started may go without force.
@@ -46,7 +54,7 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         globals.log.write("warning", &warning.to_string());
     }
     match left.pop() {
-        None => Ok(0),
+        None => Ok(()),
         Some(last) => {
             for error in &left {
                 globals.log.write("error", &error.to_string());

@@ -44,11 +44,11 @@ const CREATE: &str = "  -b, --bundle DIR         folder with config.json and the
       --pid-file FILE      write its PID there
       --no-pivot           move and chroot instead of pivot_root
       --no-new-keyring     keep the session keyring
+      --no-subreaper       do not adopt what the program leaves behind
       --preserve-fds N     descriptors after 2 for the program, beside those of LISTEN_FDS
 ";
 const RUN: &str = "  -d, --detach             do not wait for the program
       --keep               keep the container when it has ended
-      --no-subreaper       do not adopt what the program leaves behind
       --trace FILE         write the steps there, with the time that each took
 ";
 const EXEC: &str = "  -c, --cap CAP            a further capability
@@ -119,8 +119,20 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
     ("start", "ID", &[]),
     ("run", "ID", &[CREATE, RUN]),
     ("state", "ID", &[]),
-    ("kill", "ID [SIGNAL]", &["  -a, --all  to all processes of the container\n"]),
-    ("delete", "ID", &["  -f, --force  kill it first if it runs; be content if there is none\n"]),
+    (
+        "kill",
+        "ID [SIGNAL]",
+        &[
+            "  -a, --all    to all processes of the container\n  -r, --regex  ID is a regular expression: to all containers that match\n",
+        ],
+    ),
+    (
+        "delete",
+        "ID",
+        &[
+            "  -f, --force  kill it first if it runs; be content if there is none\n  -r, --regex  ID is a regular expression: all containers that match\n",
+        ],
+    ),
     ("exec", "ID COMMAND [ARGUMENT...]", &[EXEC]),
     ("list", "", &["  -f, --format F  table or json\n  -q, --quiet     IDs only\n"]),
     ("ps", "ID [PS OPTIONS]", &["  -f, --format F  table or json\n"]),
@@ -134,7 +146,13 @@ const COMMANDS: &[(&str, &str, &[&str])] = &[
     ),
     ("checkpoint", "ID", &[CHECKPOINT, SNAPSHOT]),
     ("restore", "ID", &[RESTORE, SNAPSHOT]),
-    ("spec", "", &["  -b, --bundle DIR  where to write it\n      --rootless    for an ordinary user\n"]),
+    (
+        "spec",
+        "",
+        &[
+            "  -b, --bundle DIR  where to write it\n  -f, --file FILE   another name than config.json\n      --rootless    for an ordinary user\n",
+        ],
+    ),
     ("features", "", &[]),
     (
         "explain",
@@ -155,4 +173,9 @@ pub fn of(verb: &str) -> Option<String> {
         text.extend(options.iter().copied());
     }
     Some(text)
+}
+
+/// What `--usage` prints: the first line of the help.
+pub fn usage(verb: &str) -> Option<String> {
+    of(verb)?.split_inclusive('\n').next().map(str::to_owned)
 }

@@ -10,20 +10,25 @@ use std::os::fd::AsFd;
 
 /// `kill`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
-    let (mut id, mut signal, mut all) = (None, None, false);
+    let (mut id, mut signal, mut all, mut regex) = (None, None, false, false);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Value(value) if id.is_none() => id = Some(text(value)?),
             Arg::Value(value) if signal.is_none() => signal = Some(text(value)?),
             Arg::Long("all") | Arg::Short('a') => all = switch(parser)?,
+            Arg::Long("regex") | Arg::Short('r') => regex = switch(parser)?,
             other => return Err(other.unexpected().into()),
         }
     }
-    let container = Container::open(&globals.root, &one_id(id)?)?;
+    let id = one_id(id)?;
+    // Callers ask with a signal of no meaning whether a container exists, so that is said first.
+    let one = if regex { None } else { Some(Container::open(&globals.root, &id)?) };
     let number = signal.as_deref().map_or(Some(15), parse);
     let number = number.ok_or_else(|| Error::Usage(format!("unknown signal {:?}", signal.unwrap_or_default())))?;
-    kill(&container, number, all)?;
-    Ok(0)
+    match one {
+        Some(container) => kill(&container, number, all).map(|()| 0),
+        None => super::for_each_match(globals, &id, |id| kill(&Container::open(&globals.root, id)?, number, all)),
+    }
 }
 
 fn kill(container: &Container, number: i32, all: bool) -> Result<()> {

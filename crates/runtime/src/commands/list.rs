@@ -34,7 +34,8 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     Ok(0)
 }
 
-fn names(globals: &Globals) -> Result<Vec<String>> {
+/// The IDs of all containers, in order.
+pub(super) fn names(globals: &Globals) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(&globals.root) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         result => result.context(|| format!("list {}", globals.root.display()))?,

@@ -63,15 +63,37 @@ fn open_streams() -> Result<()> {
     Ok(())
 }
 
+/// Does something with each container whose ID matches a POSIX extended regular expression, as crun: what fails with one is told of, and
+/// neither keeps from the others nor makes the command fail.
+fn for_each_match(globals: &Globals, pattern: &str, mut act: impl FnMut(&str) -> Result<()>) -> Result<u8> {
+    let parsed = crate::pattern::Pattern::parse(pattern);
+    let parsed = parsed.map_err(|why| Error::Usage(format!("invalid regular expression {pattern:?}: {why}")))?;
+    for id in list::names(globals)?.iter().filter(|id| parsed.is_match(id)) {
+        match act(id) {
+            // It has gone meanwhile.
+            Ok(()) | Err(Error::NotFound) => {}
+            Err(e) => globals.log.write("warning", &format!("{id}: {e}")),
+        }
+    }
+    Ok(0)
+}
+
+/// Words that ask for help, and what gives it.
+type Help = (&'static [&'static str], fn(&str) -> Option<String>);
+
+const HELPS: [Help; 2] = [(&["--help", "-help", "-h", "-?"], help::of), (&["--usage"], help::usage)];
+
 /// An error with the exit status that it means.
 type Failure = (Error, u8);
 
 fn dispatch(verb: &str, globals: &Globals, parser: &mut Parser) -> Result<u8, Failure> {
     let status = |result: Result<u8>, code: u8| result.map_err(|e| (e, code));
-    if parser.asks_for_help()
-        && let Some(text) = help::of(verb)
-    {
-        return print(&text).map(|()| 0);
+    for (words, answer) in HELPS {
+        if parser.is_next(words)
+            && let Some(text) = answer(verb)
+        {
+            return print(&text).map(|()| 0);
+        }
     }
     if matches!(verb, "create" | "run" | "exec") {
         // Before anything else is done, as this begins anew. Only these make processes of the runtime's inside containers.

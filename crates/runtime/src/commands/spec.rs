@@ -10,15 +10,16 @@ use std::path::PathBuf;
 
 /// `spec`.
 pub fn main(parser: &mut Parser) -> Result<u8> {
-    let (mut bundle, mut rootless) = (PathBuf::from("."), false);
+    let (mut bundle, mut file, mut rootless) = (PathBuf::from("."), PathBuf::from("config.json"), false);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bundle") | Arg::Short('b') => bundle = parser.value()?.into(),
+            Arg::Long("file") | Arg::Short('f') => file = parser.value()?.into(),
             Arg::Long("rootless") => rootless = switch(parser)?,
             other => return Err(other.unexpected().into()),
         }
     }
-    let path = bundle.join("config.json");
+    let path = bundle.join(file);
     if path.exists() {
         return Err(Error::Usage(format!("file {} exists. Remove it first", path.display())));
     }
