@@ -9,6 +9,7 @@
 mod common;
 
 mod archives;
+mod certificates;
 mod copy;
 mod crash;
 mod errors;

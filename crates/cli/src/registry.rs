@@ -44,9 +44,11 @@ fn given(text: &str) -> Result<Credential, Failure> {
     }
 }
 
-/// What registries.conf and its drop-ins say.
+/// What registries.conf and its drop-ins, hosts.toml and daemon.json say.
 pub(crate) fn registries() -> Result<Registries, Failure> {
-    Registries::read(&settings::registries_files()).map_err(|e| Failure::Other(e.into()))
+    Registries::read(&settings::registries_files())
+        .and_then(|registries| registries.with_hosts(&settings::certificate_folders(), &settings::daemon_files()))
+        .map_err(|e| Failure::Other(e.into()))
 }
 
 /// What a name may mean, the likeliest first; never none.

@@ -75,11 +75,17 @@ pub(crate) fn registries_files() -> Vec<PathBuf> {
     files
 }
 
-/// The folders with certificates for registries (containers-certs.d(5), and docker's): the user's own first.
+/// The folders with certificates and hosts.toml for registries (containers-certs.d(5), docker's and containerd's): the user's own first.
 pub(crate) fn certificate_folders() -> Vec<PathBuf> {
     let own = config_home().map(|folder| folder.join("containers/certs.d"));
-    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d", "/etc/containerd/certs.d"].map(PathBuf::from);
     own.into_iter().chain(system).collect()
+}
+
+/// docker's daemon.json, and that of this user's rootless docker, which goes before it.
+pub(crate) fn daemon_files() -> Vec<PathBuf> {
+    let own = config_home().map(|folder| folder.join("docker/daemon.json"));
+    [PathBuf::from("/etc/docker/daemon.json")].into_iter().chain(own).collect()
 }
 
 fn config_home() -> Option<PathBuf> {

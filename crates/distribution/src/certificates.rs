@@ -4,29 +4,50 @@
 use crate::client::Settings;
 use crate::endpoint::DOCKER_HUB;
 use crate::error::{Error, Result};
+use crate::registries::Endpoint;
+use crate::tls::ClientPair;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, parse_pem};
+use std::sync::Arc;
 
 /// What was found for a host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct HostCertificates {
-    pub(crate) authorities: Vec<Certificate<'static>>,
-    pub(crate) client: Option<ClientCert>,
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    pub(crate) client: Option<Arc<ClientPair>>,
 }
 
 impl HostCertificates {
     /// Looks through the folders; `None` if there is nothing for this host.
     pub(crate) fn find(settings: &Settings, authority: &str) -> Result<Option<Self>> {
-        // docker's folder for its own registry is called by the short name.
-        let names = [authority, if authority == DOCKER_HUB { "docker.io" } else { authority }];
-        let of_hosts = settings.certificates.iter().flat_map(|folder| names.map(|name| folder.join(name)));
-        let folders: Vec<PathBuf> = settings.certificates_for_all.iter().cloned().chain(of_hosts).collect();
-        let mut found = HostCertificates { authorities: Vec::new(), client: None };
+        // docker's folder for its own registry is called by the short name; containerd's may do without a colon.
+        let name = if authority == DOCKER_HUB { "docker.io" } else { authority };
+        let names = [without_colon(name), name.to_owned(), authority.to_owned()];
+        let mut folders: Vec<PathBuf> = settings.certificates_for_all.iter().cloned().collect();
+        for root in &settings.certificates {
+            let mut own: Vec<PathBuf> = names.iter().map(|name| root.join(name)).filter(|path| path.is_dir()).collect();
+            own.dedup();
+            // containerd's: for the registries that have no folder.
+            folders.extend(if own.is_empty() { vec![root.join("_default")] } else { own });
+        }
+        let mut found = HostCertificates::default();
         for folder in folders {
             found.read(&folder)?;
         }
         let is_empty = found.authorities.is_empty() && found.client.is_none();
         Ok((!is_empty).then_some(found))
+    }
+
+    /// Adds the files that a hosts.toml names, whose client goes before any other.
+    pub(crate) fn with(mut self, endpoint: &Endpoint) -> Result<Self> {
+        for file in &endpoint.authorities {
+            self.authorities.extend(certificates(file)?);
+        }
+        if let Some((certificate, key)) = &endpoint.client {
+            self.client = Some(pair(certificate, key)?);
+        }
+        Ok(self)
     }
 
     fn read(&mut self, folder: &Path) -> Result<()> {
@@ -43,7 +64,7 @@ impl HostCertificates {
                         let why = format!("there is no {} with its key (a CA's name ends in .crt)", key.display());
                         return Err(Error::Certificate { path: file.clone(), why });
                     }
-                    self.client = Some(ClientCert::new_with_certs(&certificates(file)?, private_key(&key)?));
+                    self.client = Some(pair(file, &key)?);
                 }
                 Some("key") if !files.contains(&file.with_extension("cert")) => {
                     let why = format!("there is no {} for this key", file.with_extension("cert").display());
@@ -56,24 +77,29 @@ impl HostCertificates {
     }
 }
 
+/// containerd's name of a folder for `host:5000`: `host_5000_`.
+fn without_colon(name: &str) -> String {
+    name.rsplit_once(':').map_or_else(|| name.to_owned(), |(host, port)| format!("{host}_{port}_"))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::Certificate { path: path.to_owned(), why: error.to_string() })
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
+fn pair(certificate: &Path, key: &Path) -> Result<Arc<ClientPair>> {
+    Ok(Arc::new(ClientPair { chain: certificates(certificate)?, key: private_key(key)? }))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let bytes = read(path)?;
-    let items = parse_pem(&bytes).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let found: Vec<_> = items.collect();
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes).filter_map(std::result::Result::ok).collect();
     if found.is_empty() {
         return Err(Error::Certificate { path: path.to_owned(), why: "it holds no certificate in PEM".to_owned() });
     }
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKey<'static>> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     let why = || Error::Certificate { path: path.to_owned(), why: "it holds no private key in PEM".to_owned() };
-    PrivateKey::from_pem(&read(path)?).map_err(|_| why())
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| why())
 }

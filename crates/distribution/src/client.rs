@@ -8,6 +8,7 @@ use crate::registries::Registries;
 use crate::repository::Repository;
 use crate::scope::Access;
 use carboy_oci::Reference;
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -23,7 +24,7 @@ pub struct Settings {
     pub tls_verify: Option<bool>,
     /// Mirrors, other locations, short names.
     pub registries: Registries,
-    /// Folders with a folder for each host, `HOST[:PORT]/{*.crt,*.cert,*.key}` (containers-certs.d(5), docker's certs.d).
+    /// Folders with a folder for each host, `HOST[:PORT]/{*.crt,*.cert,*.key}` (containers-certs.d(5), docker's and containerd's certs.d).
     pub certificates: Vec<PathBuf>,
     /// A folder with certificates for all hosts.
     pub certificates_for_all: Option<PathBuf>,
@@ -92,9 +93,9 @@ pub struct Client {
 }
 
 /// The system's root certificates.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Roots {
-    pub(crate) certificates: Arc<Vec<ureq::tls::Certificate<'static>>>,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Client {
@@ -127,9 +128,7 @@ impl Client {
     pub(crate) fn roots(&self) -> &Roots {
         self.roots.get_or_init(|| {
             // Certificates that cannot be read are skipped as every TLS client does; none at all shows in the handshake's error.
-            let found = rustls_native_certs::load_native_certs().certs;
-            let certificates = found.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
-            Roots { certificates: Arc::new(certificates) }
+            Roots { certificates: rustls_native_certs::load_native_certs().certs }
         })
     }
 

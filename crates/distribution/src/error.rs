@@ -197,6 +197,14 @@ pub enum Error {
         /// The rule's prefix.
         prefix: String,
     },
+    /// A hosts.toml says that nobody is asked this.
+    #[error("{what}: hosts.toml does not give {host} the capability for it")]
+    Incapable {
+        /// What was asked for.
+        what: String,
+        /// The last host.
+        host: String,
+    },
     /// A certificate or key of this user's cannot be used.
     #[error("certificate {}: {why}", path.display())]
     Certificate {
@@ -235,6 +243,7 @@ impl Error {
             | Error::Credentials(_)
             | Error::Source(_)
             | Error::Blocked { .. }
+            | Error::Incapable { .. }
             | Error::Certificate { .. } => ErrorKind::Invalid,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Status { .. }

@@ -18,7 +18,7 @@ impl Client {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad("only http and https are understood".to_owned()));
         }
-        let transport = Transport::new(self.clone(), Vec::new());
+        let transport = Transport::new(self.clone(), std::iter::empty());
         let response = transport.send(&Call::get(uri.clone()))?;
         let status = response.status();
         if !status.is_success() {

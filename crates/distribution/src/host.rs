@@ -2,8 +2,9 @@
 
 use crate::auth::Auth;
 use crate::client::Limits;
-use crate::endpoint::{has_port, same_origin};
+use crate::endpoint::{self, has_port, same_origin};
 use crate::error::{Error, Result};
+use crate::registries::Place;
 use crate::response::{is_transient, retry_after};
 use crate::transport::{Call, Payload, Transport};
 use std::sync::{Mutex, PoisonError};
@@ -19,8 +20,10 @@ pub(crate) struct Host {
     authority: String,
     /// What stands before the paths of requests: `/v2/<repository>/`.
     prefix: String,
-    /// `http` or `https`, once an answer has come.
+    /// `http` or `https`, once an answer has come, or if hosts.toml says it.
     scheme: Mutex<Option<&'static str>>,
+    /// See [`Place::namespace`].
+    namespace: Option<String>,
 }
 
 /// What is asked of a host, whichever it is.
@@ -43,8 +46,20 @@ impl<'a> Ask<'a> {
 pub(crate) type Answer = (Uri, Response<Body>);
 
 impl Host {
-    pub(crate) fn new(auth: Auth, authority: &str, prefix: String) -> Self {
-        Host { auth, authority: authority.to_owned(), prefix, scheme: Mutex::new(None) }
+    /// The API at a place.
+    pub(crate) fn new(place: &Place, auth: Auth) -> Self {
+        let root = place.endpoint.as_ref().map_or("/v2", |endpoint| endpoint.root.as_str());
+        let slash = if place.path.is_empty() { "" } else { "/" };
+        let prefix = format!("{root}/{}{slash}", place.path);
+        let scheme = place.endpoint.as_ref().and_then(|endpoint| endpoint.scheme);
+        let (authority, namespace) = (endpoint::authority(&place.domain).to_owned(), place.namespace.clone());
+        Host { auth, authority, prefix, scheme: Mutex::new(scheme), namespace }
+    }
+
+    /// What is not the API of images, at another host or below another path.
+    pub(crate) fn elsewhere(auth: Auth, authority: &str, prefix: &str) -> Self {
+        let (authority, prefix) = (authority.to_owned(), prefix.to_owned());
+        Host { auth, authority, prefix, scheme: Mutex::new(None), namespace: None }
     }
 
     /// Host and port.
@@ -109,7 +124,11 @@ impl Host {
     }
 
     fn address(&self, scheme: &str, rest: &str) -> Result<Uri> {
-        let text = format!("{scheme}://{}{}{rest}", self.authority, self.prefix);
+        let mut text = format!("{scheme}://{}{}{rest}", self.authority, self.prefix);
+        if let Some(namespace) = &self.namespace {
+            text.push(if rest.contains('?') { '&' } else { '?' });
+            text = format!("{text}ns={}", endpoint::encode_query(namespace));
+        }
         text.parse().map_err(|_| Error::Protocol {
             host: self.authority.clone(),
             detail: format!("{text:?} is not a valid address"),

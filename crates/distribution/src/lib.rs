@@ -44,6 +44,7 @@ mod scope;
 mod search;
 mod session;
 mod tags;
+mod tls;
 mod token;
 mod transport;
 mod upload;

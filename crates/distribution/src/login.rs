@@ -25,10 +25,10 @@ impl Client {
         let domain = registry.split('/').next().unwrap_or(registry);
         let credentials = Credentials::given(credential.clone());
         let client = self.with_settings(Settings { credentials, ..self.settings().clone() });
+        let place = self.settings().registries.whole(domain);
         let auth = Auth::new(domain, "", Access::Pull).for_later();
-        let insecure = self.settings().registries.is_insecure(domain).then(|| endpoint::authority(domain).to_owned());
-        let transport = Transport::new(client, insecure.into_iter().collect());
-        let host = Host::new(auth, endpoint::authority(domain), "/v2/".to_owned());
+        let transport = Transport::new(client, [&place].into_iter());
+        let host = Host::new(&place, auth);
         let (uri, response) = host.ask(&transport, &Ask::new(Method::GET, ""))?;
         let status = response.status();
         if status.is_success() {

@@ -49,8 +49,8 @@ fn matches(entry: &str, host: &str, port: &str) -> bool {
     if entry == "*" {
         return true;
     }
-    if let (Some((net, bits)), Ok(ip)) = (entry.split_once('/'), host.parse::<IpAddr>()) {
-        return net.parse().is_ok_and(|net| bits.parse().is_ok_and(|bits| in_block(ip, net, bits)));
+    if let (true, Ok(ip)) = (entry.contains('/'), host.parse::<IpAddr>()) {
+        return contains(entry, ip);
     }
     let is_plain_v6 = entry.parse::<IpAddr>().is_ok();
     let (name, wanted_port) = match entry.rsplit_once(':') {
@@ -64,6 +64,12 @@ fn matches(entry: &str, host: &str, port: &str) -> bool {
     let bare = name.trim_start_matches('.');
     let below = host.strip_suffix(bare).is_some_and(|front| front.ends_with('.'));
     !bare.is_empty() && (below || (host == bare && !name.starts_with('.')))
+}
+
+/// Whether a network in CIDR notation has this address.
+pub(crate) fn contains(network: &str, ip: IpAddr) -> bool {
+    let Some((net, bits)) = network.split_once('/') else { return false };
+    net.parse().is_ok_and(|net| bits.parse().is_ok_and(|bits| in_block(ip, net, bits)))
 }
 
 fn in_block(ip: IpAddr, net: IpAddr, bits: u32) -> bool {

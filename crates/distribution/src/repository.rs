@@ -5,7 +5,7 @@ use crate::client::{Client, Limits};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::host::{Answer, Ask, Host};
-use crate::registries::Place;
+use crate::registries::{Can, Place, Places};
 use crate::response::refusal;
 use crate::scope::Access;
 use crate::transport::Transport;
@@ -22,6 +22,7 @@ pub struct Repository {
     mirrors: Vec<Mirror>,
     /// The registry itself.
     host: Host,
+    can: Can,
     /// As messages name it.
     familiar: String,
     domain: String,
@@ -34,41 +35,43 @@ pub struct Repository {
 #[derive(Debug)]
 struct Mirror {
     host: Host,
+    can: Can,
     /// It could not be reached: it is not asked again.
     gone: AtomicBool,
 }
 
 impl Repository {
     pub(crate) fn new(client: Client, reference: &Reference, access: Access) -> Self {
-        let places = client.settings().registries.places(reference);
-        let all = places.mirrors.iter().chain([&places.origin]);
-        let insecure = all.filter(|place| place.insecure);
-        let insecure = insecure.map(|place| endpoint::authority(&place.domain).to_owned()).collect();
-        let host = |place: &Place, access| {
-            let auth = Auth::new(&place.domain, &place.path, access);
-            Host::new(auth, endpoint::authority(&place.domain), format!("/v2/{}/", place.path))
-        };
-        let mirror = |place| Mirror { host: host(place, Access::Pull), gone: AtomicBool::new(false) };
+        let Places { mirrors, mut origin, blocked } = client.settings().registries.places(reference);
+        let transport = Transport::new(client, mirrors.iter().chain([&origin]));
+        // Only a hosts.toml lets others than the registry itself be written to.
+        let writable = mirrors.iter().find(|place| place.endpoint.is_some() && place.can().push);
+        if let (Some(place), true) = (writable, access != Access::Pull) {
+            origin = place.clone();
+        }
+        let host = |place: &Place, access| Host::new(place, Auth::new(&place.domain, &place.path, access));
+        let mirror =
+            |place: &Place| Mirror { host: host(place, Access::Pull), can: place.can(), gone: AtomicBool::new(false) };
         Repository {
-            transport: Transport::new(client, insecure),
-            mirrors: places.mirrors.iter().map(mirror).collect(),
-            host: host(&places.origin, access),
+            transport,
+            mirrors: mirrors.iter().map(mirror).collect(),
+            host: host(&origin, access),
+            can: origin.can(),
             familiar: reference.familiar_repository(),
             domain: reference.domain().to_owned(),
             path: reference.path().to_owned(),
             access,
-            blocked: places.blocked,
+            blocked,
         }
     }
 
     /// A registry as a whole, asked through this host.
-    pub(crate) fn whole(client: Client, domain: &str, host: Host) -> Self {
-        let is_insecure = client.settings().registries.is_insecure(domain);
-        let insecure = is_insecure.then(|| host.authority().to_owned()).into_iter().collect();
+    pub(crate) fn whole(client: Client, domain: &str, place: &Place, host: Host) -> Self {
         Repository {
-            transport: Transport::new(client, insecure),
+            transport: Transport::new(client, [place].into_iter()),
             mirrors: Vec::new(),
             host,
+            can: Can::ALL,
             familiar: domain.to_owned(),
             domain: domain.to_owned(),
             path: String::new(),
@@ -135,7 +138,7 @@ impl Repository {
     pub(crate) fn ask(&self, ask: &Ask<'_>, what: &str) -> Result<Answer> {
         self.check_blocked(what)?;
         if matches!(ask.method, Method::GET | Method::HEAD) && self.access == Access::Pull {
-            for mirror in &self.mirrors {
+            for mirror in self.mirrors.iter().filter(|mirror| may(mirror.can, ask, Access::Pull)) {
                 match self.ask_mirror(mirror, ask, what) {
                     Err(Error::Cancelled) => return Err(Error::Cancelled),
                     Ok(answer) => return Ok(answer),
@@ -150,6 +153,9 @@ impl Repository {
     /// Asks the registry itself, whatever mirrors it has.
     pub(crate) fn ask_origin(&self, ask: &Ask<'_>, what: &str) -> Result<Answer> {
         self.check_blocked(what)?;
+        if !may(self.can, ask, self.access) {
+            return Err(Error::Incapable { what: what.to_owned(), host: self.host.authority().to_owned() });
+        }
         let answer = self.host.ask(&self.transport, ask);
         let (uri, response) = answer.map_err(|error| error.during(what))?;
         self.accept(uri, response, what)
@@ -185,4 +191,13 @@ impl Repository {
     pub(crate) fn refused(&self, uri: &Uri, response: Response<Body>, what: &str) -> Error {
         refusal(&self.transport, uri, response, what, (self.access, &self.familiar))
     }
+}
+
+/// Whether a host with these capabilities is asked this. To read where one writes is part of the writing.
+fn may(can: Can, ask: &Ask<'_>, access: Access) -> bool {
+    if access != Access::Pull {
+        return can.push;
+    }
+    let by_tag = ask.rest.strip_prefix("manifests/").is_some_and(|name| !name.contains(':'));
+    if by_tag || ask.rest.starts_with("tags/") { can.resolve } else { can.pull }
 }

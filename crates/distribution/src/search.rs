@@ -2,7 +2,7 @@
 
 use crate::auth::Auth;
 use crate::client::Client;
-use crate::endpoint::{self, encode_query};
+use crate::endpoint::encode_query;
 use crate::error::{Error, Result};
 use crate::host::{Ask, Host};
 use crate::repository::Repository;
@@ -68,8 +68,8 @@ impl Client {
         let what = format!("search for {term:?} at {registry}");
         // Docker Hub's index is another host than its registry.
         let authority = if registry == "docker.io" { "index.docker.io" } else { registry };
-        let host = Host::new(Auth::new(registry, "", Access::Pull), authority, "/v1/".to_owned());
-        let index = Repository::whole(self.clone(), registry, host);
+        let host = Host::elsewhere(Auth::new(registry, "", Access::Pull), authority, "/v1/");
+        let index = Repository::whole(self.clone(), registry, &self.settings().registries.whole(registry), host);
         let rest = format!("search?q={}&n={limit}", encode_query(term));
         let (uri, response) = index.ask_origin(&Ask::new(Method::GET, &rest), &what)?;
         let bytes = read_bounded(index.transport(), &uri, response, ANSWER_LIMIT, &what)?;
@@ -83,9 +83,9 @@ impl Client {
     /// What the registry says: large ones do not.
     pub fn catalog(&self, registry: &str) -> Result<Vec<String>> {
         let what = format!("repositories of {registry}");
-        let auth = Auth::new(registry, "", Access::Pull);
-        let host = Host::new(auth, endpoint::authority(registry), "/v2/".to_owned());
-        let whole = Repository::whole(self.clone(), registry, host);
+        let place = self.settings().registries.whole(registry);
+        let host = Host::new(&place, Auth::new(registry, "", Access::Pull));
+        let whole = Repository::whole(self.clone(), registry, &place, host);
         let mut names = Vec::new();
         whole.pages(&Ask::new(Method::GET, "_catalog?n=1000"), &what, |page: Catalog, _| {
             names.extend(page.repositories.unwrap_or_default());

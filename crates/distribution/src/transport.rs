@@ -1,14 +1,17 @@
-//! HTTP agents: TLS, time limits, proxies, and redirects that do not carry credentials elsewhere.
+//! HTTP agents: certificates, time limits, proxies, and redirects that do not carry credentials elsewhere.
 
 use crate::client::Client;
 use crate::endpoint::{self, display_host, is_loopback, same_origin};
 use crate::error::{Error, Result};
+use crate::registries::{Endpoint, Place};
+use crate::tls::{self, TlsConnector, Trust};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 
 /// Redirects followed for one request.
@@ -26,10 +29,17 @@ struct AgentKey {
 #[derive(Debug)]
 pub(crate) struct Transport {
     client: Client,
-    /// Hosts that registries.conf calls insecure.
-    insecure: Vec<String>,
+    /// What is said of single hosts, by host and port.
+    hosts: HashMap<String, HostRules>,
     /// `None` once shut down.
     agents: Mutex<Option<HashMap<AgentKey, Agent>>>,
+}
+
+/// What the files say of one host.
+#[derive(Debug, Default)]
+struct HostRules {
+    insecure: bool,
+    endpoint: Option<Arc<Endpoint>>,
 }
 
 /// One request.
@@ -72,8 +82,15 @@ impl Call<'_> {
 }
 
 impl Transport {
-    pub(crate) fn new(client: Client, insecure: Vec<String>) -> Self {
-        Transport { client, insecure, agents: Mutex::new(Some(HashMap::new())) }
+    /// For talking with the hosts of these places.
+    pub(crate) fn new<'p>(client: Client, places: impl Iterator<Item = &'p Place>) -> Self {
+        let mut hosts: HashMap<String, HostRules> = HashMap::new();
+        for place in places.filter(|place| place.insecure || place.endpoint.is_some()) {
+            let rules = hosts.entry(endpoint::authority(&place.domain).to_owned()).or_default();
+            rules.insecure |= place.insecure;
+            rules.endpoint = rules.endpoint.take().or_else(|| place.endpoint.clone());
+        }
+        Transport { client, hosts, agents: Mutex::new(Some(HashMap::new())) }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -82,7 +99,7 @@ impl Transport {
 
     /// Whether certificates of this host and port are verified.
     pub(crate) fn verifies(&self, authority: &str) -> bool {
-        let by_rule = || !self.insecure.iter().any(|insecure| insecure == authority);
+        let by_rule = || !self.hosts.get(authority).is_some_and(|rules| rules.insecure);
         self.client.settings().tls_verify.unwrap_or_else(by_rule)
     }
 
@@ -136,6 +153,8 @@ impl Transport {
         let mut builder = Request::builder().method(call.method.clone()).uri(uri.clone());
         if let Some(headers) = builder.headers_mut() {
             headers.extend(call.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+            let own = self.endpoint(uri).map(|endpoint| endpoint.headers.clone());
+            headers.extend(own.unwrap_or_default());
             if let Some(value) = call.authorization.as_ref().filter(|_| same_origin(&call.uri, uri)) {
                 headers.insert(AUTHORIZATION, value.clone());
             }
@@ -164,14 +183,20 @@ impl Transport {
         agent.configure_request(request).timeout_recv_response(Some(self.client.settings().limits.commit)).build()
     }
 
+    /// What a hosts.toml says of the host of this address.
+    fn endpoint(&self, uri: &Uri) -> Option<&Endpoint> {
+        let rules = self.hosts.get(uri.authority().map_or("", |authority| authority.as_str()))?;
+        let endpoint = rules.endpoint.as_deref()?;
+        endpoint.scheme.is_none_or(|scheme| uri.scheme_str() == Some(scheme)).then_some(endpoint)
+    }
+
     fn agent(&self, uri: &Uri) -> Result<Agent> {
         let tls = uri.scheme_str() == Some("https");
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let proxies = &self.client.settings().proxies;
         let proxy = proxies.find(uri.scheme_str().unwrap_or("https"), authority).map(str::to_owned);
-        let is_special = tls
-            && (self.insecure.iter().any(|host| host == authority)
-                || self.client.certificates_for(authority)?.is_some());
+        let is_special =
+            self.hosts.contains_key(authority) || (tls && self.client.certificates_for(authority)?.is_some());
         let key = AgentKey { tls, proxy, host: is_special.then(|| authority.to_owned()) };
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         let agents = agents.as_mut().ok_or(Error::Cancelled)?;
@@ -190,37 +215,41 @@ impl Transport {
             Some(text) => Some(ureq::Proxy::new(text).map_err(|_| Error::Proxy(without_password(text)))?),
             None => None,
         };
-        let mut config = Agent::config_builder()
+        let endpoint = host.as_ref().and_then(|host| self.hosts.get(host)?.endpoint.as_deref());
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
             .user_agent(settings.user_agent.as_str())
             .accept_encoding("identity")
-            .timeout_connect(Some(limits.connect))
+            .timeout_connect(Some(endpoint.and_then(|endpoint| endpoint.connect).unwrap_or(limits.connect)))
             .timeout_recv_response(Some(limits.answer))
             .timeout_per_read(Some(limits.stall))
             .timeout_per_write(Some(limits.stall))
-            .max_idle_connections_per_host(8);
-        if *tls {
-            config = config.tls_config(self.tls(host.as_deref())?);
+            .max_idle_connections_per_host(8)
+            .build();
+        if !*tls {
+            return Ok(config.new_agent());
         }
-        Ok(config.build().new_agent())
+        let secured = TlsConnector(self.tls(host.as_deref(), endpoint)?);
+        // The HTTP library's own chain, but for the last link.
+        let chain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(secured);
+        Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
     }
 
-    fn tls(&self, host: Option<&str>) -> Result<TlsConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        let own = host.map(|host| self.client.certificates_for(host)).transpose()?.flatten();
-        let config = config.client_cert(own.as_ref().and_then(|own| own.client.clone()));
-        if !self.verifies(host.unwrap_or_default()) {
-            return Ok(config.disable_verification(true).build());
-        }
-        let mut roots = self.client.roots().certificates.clone();
-        if let Some(own) = own.filter(|own| !own.authorities.is_empty()) {
-            roots = Arc::new(roots.iter().cloned().chain(own.authorities).collect());
-        }
-        Ok(config.root_certs(RootCerts::Specific(roots)).build())
+    fn tls(&self, host: Option<&str>, endpoint: Option<&Endpoint>) -> Result<Arc<rustls::ClientConfig>> {
+        let authority = host.unwrap_or_default();
+        let own = host.map(|host| self.client.certificates_for(host)).transpose()?.flatten().unwrap_or_default();
+        let own = endpoint.map_or_else(|| Ok(own.clone()), |endpoint| own.clone().with(endpoint))?;
+        let trust = if self.verifies(authority) {
+            let system = self.client.roots().certificates.iter().cloned();
+            Trust::Roots(system.chain(own.authorities).collect())
+        } else {
+            Trust::Everybody
+        };
+        let failed = |source| self.tls_failure(authority.to_owned(), source);
+        tls::config(trust, own.client.as_deref()).map_err(failed)
     }
 
     /// Says what an HTTP library's error means to the user.

@@ -22,10 +22,12 @@ fn latest() -> Target {
 
 /// Serves a manifest and one blob below `/v2/PATH/`.
 fn registry(path: &'static str, has_blob: bool) -> Server {
-    Server::start(move |request| match request.path.strip_prefix(&format!("/v2/{path}/")) {
-        Some("manifests/latest") => body(MANIFEST),
-        Some(rest) if has_blob && rest.starts_with("blobs/") => body("blob"),
-        _ => status(404),
+    Server::start(move |request| {
+        match request.path.replace("?ns=r.example", "").strip_prefix(&format!("/v2/{path}/")) {
+            Some("manifests/latest") => body(MANIFEST),
+            Some(rest) if has_blob && rest.starts_with("blobs/") => body("blob"),
+            _ => status(404),
+        }
     })
 }
 
@@ -65,4 +67,56 @@ fn what_is_blocked_is_not_asked() {
     assert_eq!(error.to_string(), expected);
     assert!(repository.tags(None).is_err());
     assert_eq!(server.log(), [""; 0]);
+}
+
+/// A client with this `hosts.toml` for `r.example`.
+fn with_hosts(text: &str) -> Client {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("r.example")).unwrap();
+    std::fs::write(dir.path().join("r.example/hosts.toml"), text).unwrap();
+    let registries = Registries::default().with_hosts(&[dir.path().to_owned()], &[]).unwrap();
+    Client::new(Settings { registries, ..client(Credentials::none()).settings().clone() })
+}
+
+#[test]
+fn hosts_are_asked_for_what_they_can() {
+    let (resolves, pulls) = (registry("own/team/x", true), registry("team/x", true));
+    let (one, two) = (resolves.address, pulls.address);
+    let client = with_hosts(&format!(
+        "server = 'http://{two}'\n[host.'http://{one}/v2/own']\noverride_path = true\ncapabilities = ['resolve']\n[host.'http://{one}/v2/own'.header]\nx-team = 'red'"
+    ));
+    let reference = "r.example/team/x".parse().unwrap();
+    let repository = client.repository(&reference);
+    assert_eq!(repository.manifest(&latest()).unwrap().bytes, MANIFEST.as_bytes());
+    let mut blob = Vec::new();
+    repository.blob(&descriptor(b"blob")).read_to_end(&mut blob).unwrap();
+    assert_eq!(resolves.log(), ["GET /v2/own/team/x/manifests/latest?ns=r.example"]);
+    assert_eq!(resolves.requests()[0].header("x-team"), Some("red"));
+    assert_eq!(pulls.log(), [format!("GET /v2/team/x/blobs/{}?ns=r.example", digest(b"blob"))]);
+    assert_eq!(pulls.requests()[0].header("x-team"), None, "headers are for their host");
+    // What cannot be pushed to is not pushed to.
+    let push = client.repository_for(&reference, Access::Push);
+    assert_eq!(push.blob_size(&digest(b"blob")).unwrap(), Some(4));
+    assert_eq!((resolves.log().len(), pulls.log().len()), (1, 2));
+}
+
+#[test]
+fn a_host_that_can_is_pushed_to_and_none_that_cannot() {
+    let (first, second) = (registry("x", true), registry("x", true));
+    let (one, two) = (first.address, second.address);
+    let hosts = |server: &str| {
+        format!("server = 'http://{one}'\n{server}\n[host.'http://{two}']\ncapabilities = ['pull', 'push']")
+    };
+    let reference = "r.example/x".parse().unwrap();
+    let push = with_hosts(&hosts("")).repository_for(&reference, Access::Push);
+    push.blob_size(&digest(b"blob")).unwrap();
+    assert_eq!((first.log().len(), second.log().len()), (0, 1));
+    let only_pull = format!("server = 'http://{one}'\ncapabilities = ['pull']");
+    let client = with_hosts(&only_pull);
+    let error = client.repository_for(&reference, Access::Push).blob_size(&digest(b"blob")).unwrap_err();
+    let expected = format!("hosts.toml does not give {one} the capability for it");
+    assert!(error.to_string().ends_with(&expected) && error.kind() == ErrorKind::Invalid, "{error}");
+    let error = client.repository(&reference).manifest(&latest()).unwrap_err();
+    assert!(error.to_string().ends_with(&expected), "{error}");
+    assert_eq!(first.log(), [""; 0]);
 }

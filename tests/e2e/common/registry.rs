@@ -24,8 +24,10 @@ pub(crate) struct Registry {
     pub(crate) tokens: Option<TokenServer>,
 }
 
-enum Access {
+enum Access<'a> {
     Open,
+    /// TLS with this certificate and key.
+    Tls(&'a Path, &'a Path),
     Password,
     Tokens,
 }
@@ -45,7 +47,12 @@ impl Registry {
         Registry::launch(Access::Tokens)
     }
 
-    fn launch(access: Access) -> Registry {
+    /// TLS with this certificate and key.
+    pub(crate) fn with_tls(certificate: &Path, key: &Path) -> Registry {
+        Registry::launch(Access::Tls(certificate, key))
+    }
+
+    fn launch(access: Access<'_>) -> Registry {
         let dir = tempfile::Builder::new().prefix("carboy-registry").tempdir().unwrap();
         let storage = dir.path().join("storage");
         let mut config = format!(
@@ -55,6 +62,10 @@ impl Registry {
         let mut tokens = None;
         match access {
             Access::Open => {}
+            Access::Tls(certificate, key) => {
+                let tls = format!(", tls: {{certificate: {}, key: {}}}}}\n", certificate.display(), key.display());
+                config = config.trim_end().trim_end_matches('}').to_owned() + &tls;
+            }
             Access::Password => {
                 let file = dir.path().join("htpasswd");
                 std::fs::write(&file, format!("{USER}:{BCRYPT}\n")).unwrap();
@@ -84,7 +95,7 @@ impl Registry {
         };
         // Its log must be read on, or a full pipe would stop it.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Registry { process, dir, address, password: !matches!(access, Access::Open), tokens }
+        Registry { process, dir, address, password: matches!(access, Access::Password | Access::Tokens), tokens }
     }
 
     /// Pushes an OCI layout of `target/test-images` with skopeo; `options` such as `--format v2s2`. Gives the reference to pull.

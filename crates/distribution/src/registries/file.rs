@@ -27,7 +27,15 @@ pub enum RegistriesError {
         /// The parser's error, with line and column.
         source: Box<toml::de::Error>,
     },
-    /// A `[[registry]]` that means nothing.
+    /// The file is not JSON of the expected form.
+    #[error("{} is not valid", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The parser's error, with line and column.
+        source: serde_json::Error,
+    },
+    /// An entry that means nothing.
     #[error("{}: {why}", path.display())]
     Rule {
         /// The file.
@@ -66,17 +74,21 @@ pub(super) struct Mirror {
     pub(super) pull_from_mirror: String,
 }
 
-/// `None` if there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<File>, RegistriesError> {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
+/// `None` if there is no such file, or none for this user.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, RegistriesError> {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     use std::io::Read;
-    let failed = |source| RegistriesError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     match std::fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text)) {
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
-        Err(error) => return Err(failed(error)),
+        Ok(_) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => Ok(None),
+        Err(source) => Err(RegistriesError::Read { path: path.to_owned(), source }),
     }
+}
+
+/// `None` if there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<File>, RegistriesError> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
     let parsed: File = toml::from_str(&text)
         .map_err(|source| RegistriesError::Toml { path: path.to_owned(), source: Box::new(source) })?;
     if parsed.registries.is_some() {

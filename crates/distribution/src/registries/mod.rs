@@ -1,17 +1,25 @@
 //! Which hosts serve what a reference names: mirrors, other locations, registries that are blocked or spoken to without TLS, and what short
-//! names mean. The format is containers-registries.conf(5), version 2; the caller says which files.
+//! names mean. Three kinds of files say so, and the caller says which: containers-registries.conf(5), version 2; containerd's hosts.toml;
+//! docker's daemon.json. Of two kinds that say where something is served, the first of these three counts; what any of them calls
+//! insecure is, and what registries.conf blocks stays blocked.
 
+mod daemon;
 mod file;
+mod hosts;
+mod place;
 mod rule;
 #[cfg(test)]
 mod tests;
 
 use carboy_oci::{Reference, ReferenceError};
+use daemon::Daemon;
+use hosts::Hosts;
 use rule::Rule;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use file::RegistriesError;
+pub(crate) use place::{Can, Endpoint, Place, Places};
 
 /// What the files say.
 #[derive(Debug, Clone, Default)]
@@ -20,25 +28,8 @@ pub struct Registries {
     /// Registries that names without one are looked up in; empty: Docker Hub.
     search: Vec<String>,
     aliases: BTreeMap<String, String>,
-}
-
-/// Where a repository is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The host as references name it.
-    pub(crate) domain: String,
-    pub(crate) path: String,
-    pub(crate) insecure: bool,
-}
-
-/// The places of one repository, in the order in which they are asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Places {
-    pub(crate) mirrors: Vec<Place>,
-    /// The registry itself, which alone is written to.
-    pub(crate) origin: Place,
-    /// The prefix of the rule that forbids all of it.
-    pub(crate) blocked: Option<String>,
+    hosts: Vec<Hosts>,
+    daemon: Daemon,
 }
 
 impl Registries {
@@ -54,6 +45,21 @@ impl Registries {
             }
         }
         Ok(all)
+    }
+
+    /// Reads containerd's and docker's files too: `REGISTRY/hosts.toml` below these folders, the first that has one for a registry counts
+    /// (a `_default` only where no folder names the registry), and these daemon.json, the later ones going before the earlier ones.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is not in the format.
+    pub fn with_hosts(mut self, folders: &[PathBuf], daemons: &[PathBuf]) -> Result<Self, RegistriesError> {
+        for folder in folders {
+            self.hosts.extend(Hosts::read_all(folder)?);
+        }
+        for path in daemons {
+            self.daemon.add(path)?;
+        }
+        Ok(self)
     }
 
     /// The files in a folder of drop-ins (`registries.conf.d`), in the order in which they count.
@@ -104,26 +110,47 @@ impl Registries {
         self.search.iter().map(|registry| Reference::parse(&format!("{registry}/{text}"))).collect()
     }
 
-    /// Whether a registry as a whole may be spoken to without TLS, or with any certificate.
-    pub(crate) fn is_insecure(&self, domain: &str) -> bool {
-        self.rules.iter().any(|rule| rule.insecure && rule.prefix == domain)
+    /// Where a registry as a whole is asked.
+    pub(crate) fn whole(&self, domain: &str) -> Place {
+        let mut place =
+            self.hosts_of(domain).map_or_else(|| Place::new(domain, "", false), |hosts| hosts.server(domain));
+        let by_rule = self.rules.iter().any(|rule| rule.insecure && rule.prefix == domain);
+        place.insecure |= by_rule || self.daemon.is_insecure(&place.domain);
+        place
+    }
+
+    fn hosts_of(&self, domain: &str) -> Option<&Hosts> {
+        let named = self.hosts.iter().find(|hosts| hosts.registry.as_deref() == Some(domain));
+        named.or_else(|| self.hosts.iter().find(|hosts| hosts.registry.is_none()))
     }
 
     /// Where a reference is served.
     pub(crate) fn places(&self, reference: &Reference) -> Places {
-        let plain =
-            || Place { domain: reference.domain().to_owned(), path: reference.path().to_owned(), insecure: false };
         let fitting = self.rules.iter().filter_map(|rule| Some((rule.matched(reference)?, rule)));
-        let Some((length, rule)) = fitting.max_by_key(|(_, rule)| rule.weight()) else {
-            return Places { mirrors: Vec::new(), origin: plain(), blocked: None };
+        let rule = fitting.max_by_key(|(_, rule)| rule.weight());
+        let moved = rule.filter(|(_, rule)| rule.says_where());
+        let mut places = match moved {
+            Some((length, rule)) => rule.places(reference, length),
+            None => self.places_without_rule(reference),
         };
-        let by_digest = reference.digest().is_some();
-        let mirrors = rule.mirrors.iter().filter(|mirror| mirror.serves(by_digest));
-        let mirrors = mirrors.map(|mirror| rule::moved(reference, length, &mirror.location, mirror.insecure)).collect();
-        let origin = match &rule.location {
-            Some(location) => rule::moved(reference, length, location, rule.insecure),
-            None => Place { insecure: rule.insecure, ..plain() },
+        if let Some((_, rule)) = rule {
+            places.origin.insecure |= rule.insecure;
+            places.blocked = rule.blocked.then(|| rule.prefix.clone());
+        }
+        for place in places.mirrors.iter_mut().chain([&mut places.origin]) {
+            place.insecure |= self.daemon.is_insecure(&place.domain);
+        }
+        places
+    }
+
+    fn places_without_rule(&self, reference: &Reference) -> Places {
+        let (mirrors, origin) = match self.hosts_of(reference.domain()) {
+            Some(hosts) => hosts.places(reference),
+            None if reference.domain() == "docker.io" => {
+                (self.daemon.mirrors(reference.path()), Place::new("docker.io", reference.path(), false))
+            }
+            None => (Vec::new(), Place::new(reference.domain(), reference.path(), false)),
         };
-        Places { mirrors, origin, blocked: rule.blocked.then(|| rule.prefix.clone()) }
+        Places { mirrors, origin, blocked: None }
     }
 }

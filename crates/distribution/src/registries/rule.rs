@@ -1,7 +1,7 @@
 //! One `[[registry]]`: which references it is about, and where they are moved to.
 
-use super::Place;
 use super::file::{Mirror as MirrorEntry, Registry};
+use super::place::{Place, Places};
 use carboy_oci::Reference;
 
 /// What is said of all references below a prefix.
@@ -89,6 +89,23 @@ impl Rule {
         (fits && !is_port).then_some(self.prefix.len())
     }
 
+    /// Whether the rule moves what it is about, or has mirrors for it; one that only calls it insecure or blocked does not.
+    pub(super) fn says_where(&self) -> bool {
+        !self.mirrors.is_empty() || self.location.as_deref().is_some_and(|location| location != self.prefix)
+    }
+
+    /// Where a reference that the prefix covers `length` bytes of is served.
+    pub(super) fn places(&self, reference: &Reference, length: usize) -> Places {
+        let by_digest = reference.digest().is_some();
+        let mirrors = self.mirrors.iter().filter(|mirror| mirror.serves(by_digest));
+        let mirrors = mirrors.map(|mirror| moved(reference, length, &mirror.location, mirror.insecure)).collect();
+        let origin = match &self.location {
+            Some(location) => moved(reference, length, location, self.insecure),
+            None => Place::new(reference.domain(), reference.path(), self.insecure),
+        };
+        Places { mirrors, origin, blocked: None }
+    }
+
     /// Of two rules about one reference, which is the more specific.
     pub(super) fn weight(&self) -> usize {
         self.prefix.len()
@@ -101,7 +118,7 @@ pub(super) fn moved(reference: &Reference, length: usize, location: &str, insecu
     let rest = name.get(length..).unwrap_or("");
     let whole = format!("{location}{rest}");
     let (domain, path) = whole.split_once('/').unwrap_or((whole.as_str(), ""));
-    Place { domain: domain.to_owned(), path: path.to_owned(), insecure }
+    Place::new(domain, path, insecure)
 }
 
 /// A host with a port and a path, without what people add by mistake.

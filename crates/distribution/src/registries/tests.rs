@@ -105,3 +105,120 @@ fn what_is_no_configuration_is_refused() {
     }
     assert!(Registries::read(&["/nonexistent/registries.conf".into()]).is_ok());
 }
+
+/// A certs.d with these files below it, and a daemon.json.
+fn with_hosts(conf: &str, files: &[(&str, &str)], daemon: &str) -> Result<Registries, RegistriesError> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let folder = dir.path().join("certs.d").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("hosts.toml"), text).unwrap();
+    }
+    let (own, other) = (dir.path().join("daemon.json"), dir.path().join("none.json"));
+    std::fs::write(&own, daemon).unwrap();
+    written(&[conf])?.with_hosts(&[dir.path().join("none"), dir.path().join("certs.d")], &[own, other])
+}
+
+#[test]
+fn hosts_toml_is_read_as_containerd_reads_it() {
+    let hub = r#"
+        server = "https://registry-1.docker.io"
+        [host."https://z.example"]
+        capabilities = ["pull"]
+        ca = ["a.crt", "/abs/b.crt"]
+        client = [["c.cert", "c.key"]]
+        dial_timeout = "1m1.5s"
+        [host."http://a.example:5000/cache"]
+        capabilities = ["Pull", "resolve", "push"]
+        client = "both.pem"
+        [host."http://a.example:5000/cache".header]
+        X-One = "1"
+        x-two = ["2", "3"]
+        [host."b.example/own"]
+        override_path = true
+        skip_verify = true
+    "#;
+    let other = "server = 'http://inner.example:81/v2/'\ncapabilities = ['pull']\nskip_verify = true";
+    let files = [("docker.io", hub), ("r.example_5000_", other), ("_default", "[host.'m.example']"), ("empty", " ")];
+    let registries = with_hosts("", &files, "").unwrap();
+    let hub = registries.places(&Reference::parse("alpine").unwrap());
+    let (mirrors, origin) = places(&registries, "alpine");
+    assert_eq!(
+        mirrors,
+        ["z.example/library/alpine", "http:a.example:5000/library/alpine", "http:b.example/library/alpine"]
+    );
+    assert_eq!(origin, "docker.io/library/alpine");
+    assert!(
+        hub.mirrors.iter().all(|place| place.namespace.as_deref() == Some("docker.io"))
+            && hub.origin.namespace.is_none()
+    );
+    let [z, a, b] = [0, 1, 2].map(|at| hub.mirrors[at].endpoint.clone().unwrap());
+    assert_eq!((z.can, a.can), (Can { pull: true, resolve: false, push: false }, Can::ALL));
+    assert_eq!([z.root.as_str(), &a.root, &b.root], ["/v2", "/cache/v2", "/own"]);
+    assert_eq!([z.scheme, a.scheme, b.scheme], [Some("https"), Some("http"), Some("https")]);
+    assert_eq!(z.connect, Some(std::time::Duration::from_millis(61_500)));
+    assert!(z.authorities[0].ends_with("docker.io/a.crt") && z.authorities[1].as_os_str() == "/abs/b.crt");
+    let (certificate, key) = z.client.clone().unwrap();
+    assert!(certificate.ends_with("docker.io/c.cert") && key.ends_with("docker.io/c.key"));
+    assert!(a.client.as_ref().is_some_and(|(certificate, key)| certificate == key && key.ends_with("both.pem")));
+    assert_eq!(a.headers.get_all("x-two").iter().count(), 2);
+
+    let inner = registries.places(&Reference::parse("r.example:5000/x").unwrap()).origin;
+    assert_eq!((inner.domain.as_str(), inner.namespace.as_deref()), ("inner.example:81", Some("r.example:5000")));
+    assert_eq!((inner.endpoint.as_ref().unwrap().root.as_str(), inner.can().push), ("/v2", false));
+    assert!(registries.whole("r.example:5000").insecure);
+    let any = places(&registries, "other.example/x");
+    assert_eq!(any, (vec!["m.example/x".to_owned()], "other.example/x".to_owned()));
+}
+
+#[test]
+fn of_several_kinds_of_files_one_says_where() {
+    let hosts = [("r.example", "[host.'m.example']"), ("s.example", "[host.'m.example']")];
+    let daemon = r#"{"registry-mirrors": ["http://hub.example:5000/sub/", "https://two.example"],
+                     "insecure-registries": ["plain.example:5000", "10.0.0.0/8", "https://Odd.example/"], "log-level": "debug"}"#;
+    let conf = "[[registry]]\nlocation = 'r.example'\ninsecure = true\n[[registry]]\nprefix = 's.example'\nlocation = 'moved.example'\n\
+                [[registry]]\nprefix = 's.example/bad'\nblocked = true";
+    let registries = with_hosts(conf, &hosts, daemon).unwrap();
+    // A rule that says nothing of the place leaves it to hosts.toml.
+    assert_eq!(places(&registries, "r.example/x"), (vec!["m.example/x".to_owned()], "http:r.example/x".to_owned()));
+    assert_eq!(places(&registries, "s.example/x"), (vec![], "moved.example/x".to_owned()));
+    assert_eq!(
+        registries.places(&Reference::parse("s.example/bad/x").unwrap()).blocked.as_deref(),
+        Some("s.example/bad")
+    );
+    let (mirrors, origin) = places(&registries, "alpine");
+    assert_eq!(mirrors, ["http:hub.example:5000/sub/library/alpine", "two.example/library/alpine"]);
+    assert_eq!(origin, "docker.io/library/alpine");
+    for (name, insecure) in [
+        ("plain.example:5000/x", true),
+        ("plain.example/x", false),
+        ("10.1.2.3:5000/x", true),
+        ("11.1.2.3/x", false),
+        ("odd.example/x", true),
+    ] {
+        assert_eq!(registries.places(&Reference::parse(name).unwrap()).origin.insecure, insecure, "{name}");
+    }
+    let without = with_hosts("[[registry]]\nprefix = 'docker.io'\nlocation = 'own.example'", &[], daemon).unwrap();
+    assert_eq!(places(&without, "alpine"), (vec![], "own.example/library/alpine".to_owned()));
+}
+
+#[test]
+fn hosts_and_daemons_that_are_none() {
+    for (text, word) in [
+        ("server = 5", "hosts.toml is not valid"),
+        ("[host.'ftp://x']", "host \"ftp://x\""),
+        ("[host.'x']\ncapabilities = ['fly']", "unknown capability \"fly\""),
+        ("[host.'x']\nca = 5", "hosts.toml is not valid"),
+        ("client = ['a', 'b']", "only one"),
+        ("[host.'x']\ndial_timeout = 'soon'", "no duration"),
+        ("[host.'x'.header]\na = 5", "header \"a\""),
+        ("server = 'https://user:word@x'", "login"),
+    ] {
+        let error = with_hosts("", &[("r.example", text)], "").unwrap_err().to_string();
+        assert!(error.contains("hosts.toml") && error.contains(word), "{text}: {error}");
+    }
+    for text in ["{", r#"{"registry-mirrors": ["m.example"]}"#, r#"{"registry-mirrors": "x"}"#] {
+        let error = with_hosts("", &[], text).unwrap_err().to_string();
+        assert!(error.contains("daemon.json"), "{error}");
+    }
+}
