@@ -5,7 +5,7 @@ use carboy_oci::runtime::ConsoleSize;
 use carboy_sys::signal::{self, Mask, pidfd_kill, read_signal, signalfd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus, waitid};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -69,6 +69,8 @@ pub struct Foreground {
     console: Option<OwnedFd>,
     terminal: Option<RawTerminal>,
     input: Pipe,
+    /// The program's end, if it came while orphans were reaped.
+    taken: Option<WaitStatus>,
 }
 
 impl Foreground {
@@ -76,7 +78,7 @@ impl Foreground {
     pub fn new(pidfd: OwnedFd, console: Option<OwnedFd>) -> Result<Foreground> {
         let signals = signalfd(forwarded()).context(|| "signalfd")?;
         let terminal = if console.is_some() { RawTerminal::new()? } else { None };
-        let foreground = Foreground { pidfd, signals, console, terminal, input: Pipe::default() };
+        let foreground = Foreground { pidfd, signals, console, terminal, input: Pipe::default(), taken: None };
         foreground.resize();
         Ok(foreground)
     }
@@ -91,9 +93,15 @@ impl Foreground {
         }
         self.drain_output();
         drop(self.terminal.take());
-        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
-        let status = status.ok_or_else(|| Error::Other("waitid gave no status".into()))?;
-        Ok(match (status.exit_status(), status.terminating_signal()) {
+        let (code, signal) = match self.taken {
+            Some(status) => (status.exit_status(), status.terminating_signal()),
+            None => {
+                let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
+                let status = status.ok_or_else(|| Error::Other("waitid gave no status".into()))?;
+                (status.exit_status(), status.terminating_signal())
+            }
+        };
+        Ok(match (code, signal) {
             (Some(code), _) => code as u8,
             (None, Some(signal)) => (128 + signal) as u8,
             (None, None) => 1,
@@ -142,7 +150,7 @@ impl Foreground {
         Ok(!events[0].is_empty())
     }
 
-    fn forward_signals(&self) -> Result<()> {
+    fn forward_signals(&mut self) -> Result<()> {
         while let Some(number) = read_signal(&self.signals).context(|| "read signalfd")? {
             match number {
                 SIGCHLD => self.reap_orphans(),
@@ -158,11 +166,17 @@ impl Foreground {
     }
 
     /// As a subreaper this process inherits what the program leaves behind outside a PID namespace of its own.
-    fn reap_orphans(&self) {
-        let ended = |options| waitid(WaitId::PidFd(self.pidfd.as_fd()), options | WaitIdOptions::NOHANG);
-        // The program's own status is kept for the end: while it is there to be fetched, nothing is reaped blindly.
-        if matches!(ended(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT), Ok(None)) {
-            let _ = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
+    fn reap_orphans(&mut self) {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let program = || waitid(WaitId::PidFd(self.pidfd.as_fd()), look);
+        // The program's own status is kept for the end.
+        while matches!(program(), Ok(None)) {
+            let Ok(Some((_, status))) = rustix::process::wait(WaitOptions::NOHANG) else { return };
+            // Unless it has ended between the two, and this was it.
+            if matches!(program(), Err(Errno::CHILD)) {
+                self.taken = Some(status);
+                return;
+            }
         }
     }
 
