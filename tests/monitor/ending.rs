@@ -51,6 +51,44 @@ on_each_runtime! {
     }
 }
 
+/// A runtime whose launcher is still there when the program has ended, which then is not the monitor's child yet.
+const LAUNCHER: &str = r#"#!/bin/sh
+case " $* " in *" run "*) ;; *) exit 0;; esac
+while [ $# -gt 0 ]; do [ "$1" = --pid-file ] && file=$2; shift; done
+setsid sh -c '
+    sh -c "read x < DIR/go; exit 5" & program=$!
+    sh -c "until grep -q \") Z\" /proc/$program/stat; do sleep 0.01; done; echo late; : DIR" &
+    echo $program > $0.new; mv $0.new $0
+    exec cat DIR/hold' "$file" &
+until [ -s "$file" ]; do sleep 0.01; done
+"#;
+
+#[test]
+#[ignore = "needs root, runc and busybox-static"]
+fn output_goes_on_while_the_program_is_another_s_child() {
+    let mut container = Container::new(Runtime::Runc, &["true"]);
+    let dir = container.dir.path().to_owned();
+    let path = dir.join("launcher");
+    std::fs::write(&path, LAUNCHER.replace("DIR", dir.to_str().unwrap())).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let fifos = ["go", "hold"].map(|name| {
+        let path = dir.join(name);
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        path
+    });
+    container.config.runtime.path = path;
+    container.config.runtime.global_args.clear();
+    let (_, client) = container.started();
+    let hold = std::fs::OpenOptions::new().write(true).open(&fifos[1]).unwrap();
+    std::fs::write(&fifos[0], "go\n").unwrap();
+    // The client has this before the launcher goes.
+    collect_until(&client, |output| output.stdout == b"late\n");
+    drop(hold);
+    assert_eq!(collect(&client).code(), 5);
+    assert_eq!(container.logged("stdout"), "late\n");
+}
+
 #[test]
 #[ignore = "needs root, runc and busybox-static"]
 fn orphans_are_reaped() {

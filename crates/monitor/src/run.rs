@@ -81,6 +81,7 @@ fn started(config: &MonitorConfig, mut start: Start) -> Result<(Serve, Lock), Er
         oom: OomWatch::of(pid),
         buffer: Vec::new(),
         settled: false,
+        somebody_else_s: None,
     };
     serve.deliver_early(&start.early);
     Ok((serve, start.lock.ok_or_else(missing)?))

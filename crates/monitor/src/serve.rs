@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a program that has ended may still be the child of the runtime's launcher.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(1);
+/// How often it is looked at then.
+const ORPHAN_LOOK: Duration = Duration::from_millis(1);
 
 /// Bytes read at once from the program.
 const READ_LEN: usize = 32 * 1024;
@@ -60,6 +62,8 @@ pub(crate) struct Serve {
     pub(crate) buffer: Vec<u8>,
     /// Whether nothing has happened since memory was given back.
     pub(crate) settled: bool,
+    /// Set once the program has ended but is somebody else's child: how long that may last.
+    pub(crate) somebody_else_s: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +97,9 @@ impl Serve {
                     Source::Oom => self.oom.look(),
                 }
             }
+            if self.somebody_else_s.is_some() {
+                ended = ended.or_else(|| self.take_exit());
+            }
             // Room in the input may let go on what is already here.
             (0..self.clients.len()).for_each(|index| self.take_frames(index));
             self.drop_clients();
@@ -110,6 +117,9 @@ impl Serve {
                 return Ok(ready);
             }
             self.log.flush();
+        }
+        if self.somebody_else_s.is_some() {
+            return self.poll(Some(ORPHAN_LOOK));
         }
         if let Some(deadline) = self.clients.iter().filter_map(Client::deadline).min() {
             self.settled = false;
@@ -131,10 +141,11 @@ impl Serve {
     }
 
     fn poll(&self, timeout: Option<Duration>) -> Result<Vec<Source>, Error> {
-        let mut sources = vec![
-            (Source::Signals, self.signals.as_fd(), PollFlags::IN),
-            (Source::Program, self.program.pidfd.as_fd(), PollFlags::IN),
-        ];
+        let mut sources = vec![(Source::Signals, self.signals.as_fd(), PollFlags::IN)];
+        // Its end is told for as long as nobody has reaped it.
+        if self.somebody_else_s.is_none() {
+            sources.push((Source::Program, self.program.pidfd.as_fd(), PollFlags::IN));
+        }
         sources.extend(self.listener.as_ref().map(|fd| (Source::Listener, fd.as_fd(), PollFlags::IN)));
         if !self.clients.iter().any(Client::holds_up) {
             let outputs = self.outputs.iter().enumerate();
@@ -183,25 +194,23 @@ impl Serve {
         ended
     }
 
-    fn take_exit(&self) -> Option<Ended> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let limit = Instant::now() + ORPHAN_LIMIT;
-        loop {
-            return match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), options) {
-                Ok(Some(status)) => Some(Ended::from(status.exit_status(), status.terminating_signal())),
-                Ok(None) | Err(Errno::INTR) => None,
-                // crun's launcher may outlive its `run` by a moment; a program that ended within that is not orphaned to us yet.
-                // One that somebody else has reaped takes no signal, not even none.
-                Err(Errno::CHILD) if Instant::now() < limit && pidfd_kill(self.program.pidfd.as_fd(), 0).is_ok() => {
-                    std::thread::sleep(Duration::from_millis(1));
-                    continue;
-                }
-                // Some runtimes name a process that never is; then its end is all there is to know.
-                Err(e) => {
-                    Some(Ended { code: 255, signal: None, error: Some(format!("exit code unknown: waitid: {e}")) })
-                }
-            };
+    /// How the program ended; `None` if it cannot be told yet.
+    fn take_exit(&mut self) -> Option<Ended> {
+        match waitid(WaitId::PidFd(self.program.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(status)) => Some(Ended::from(status.exit_status(), status.terminating_signal())),
+            Ok(None) | Err(Errno::INTR) => None,
+            // crun's launcher may outlive its `run` by a moment; a program that ended within that is not orphaned to us yet.
+            Err(Errno::CHILD) if self.may_become_ours() => None,
+            // Some runtimes name a process that never is; then its end is all there is to know.
+            Err(e) => Some(Ended { code: 255, signal: None, error: Some(format!("exit code unknown: waitid: {e}")) }),
         }
+    }
+
+    /// Whether somebody else's child may be orphaned to us soon. One that has been reaped takes no signal, not even none.
+    fn may_become_ours(&mut self) -> bool {
+        let now = Instant::now();
+        let limit = *self.somebody_else_s.get_or_insert(now + ORPHAN_LIMIT);
+        now < limit && pidfd_kill(self.program.pidfd.as_fd(), 0).is_ok()
     }
 
     /// Takes in the clients that are connecting.
