@@ -27,7 +27,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::NameInUse`], [`Error::Invalid`] and others; nothing is left behind.
     pub fn create(&self, request: &RunRequest) -> Result<String> {
-        let made = self.make(request, &mut Trace::new(false))?;
+        let made = self.make(request, None, &mut Trace::new(false))?;
         Ok(made.record.id)
     }
 
@@ -46,9 +46,14 @@ impl Engine {
         draft.check(self, request)
     }
 
-    pub(crate) fn make(&self, request: &RunRequest, trace: &mut Trace) -> Result<Made> {
+    pub(crate) fn make(
+        &self,
+        request: &RunRequest,
+        terminal_size: Option<(u16, u16)>,
+        trace: &mut Trace,
+    ) -> Result<Made> {
         let image = self.image_of(request)?;
-        let mut draft = Draft::new(request)?;
+        let mut draft = Draft { terminal_size, ..Draft::new(request)? };
         let folder = self.folders.container(&draft.id);
         trace.step(&draft.folder_step(self))?;
         let result = Lock::wait(&folder.join(LOCK), LockMode::Exclusive)

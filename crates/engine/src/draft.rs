@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     pub(crate) name: String,
     pub(crate) hostname: String,
     pub(crate) created_ns: u64,
+    /// Rows and columns of the terminal that it is started from, if that is now.
+    pub(crate) terminal_size: Option<(u16, u16)>,
 }
 
 /// The finished description.
@@ -44,7 +46,7 @@ impl Draft {
             (None, Network::Host) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
             (None, Network::None) => id[..12].to_owned(),
         };
-        Ok(Draft { id, name, hostname, created_ns: now_ns() })
+        Ok(Draft { id, name, hostname, created_ns: now_ns(), terminal_size: None })
     }
 
     /// Everything that can be told of a request before its image is there, so that a mistake costs no pull.
@@ -118,6 +120,7 @@ impl Draft {
         let variable = images::report_variable(config, request, &spec, engine.is_rootless());
         if let Some(process) = &mut spec.process {
             process.env.extend(variable);
+            process.console_size = self.terminal_size.filter(|_| request.terminal).map(crate::start::console_size);
         }
         let record = self.record(engine, request, image, &spec, user_text, mounts)?;
         steps.extend(self.file_steps(engine, &record, &spec)?);

@@ -25,7 +25,7 @@ impl Engine {
     /// # Errors
     /// As `create` would fail; an image that is not in the store is not pulled.
     pub fn explain(&self, request: &RunRequest, options: StartOptions) -> Result<PlanReport> {
-        let draft = Draft::new(request)?;
+        let draft = Draft { terminal_size: options.terminal_size, ..Draft::new(request)? };
         let container_dir = self.folders.container(&draft.id);
         let mut steps = Vec::new();
         let stored = self.stored_image(request)?;

@@ -60,7 +60,8 @@ impl Engine {
     /// start stays, as in Docker, and [`RunFailed::id`] names it.
     pub fn run(&self, request: &RunRequest, options: StartOptions) -> Result<Running, RunFailed> {
         let mut trace = Trace::new(options.trace);
-        let made = self.make(request, &mut trace).map_err(|error| RunFailed { id: None, error })?;
+        let made =
+            self.make(request, options.terminal_size, &mut trace).map_err(|error| RunFailed { id: None, error })?;
         let id = made.record.id.clone();
         let Made { record, root_mount, lock } = made;
         let result = self.launch(&record, root_mount, options, &mut trace);
@@ -106,7 +107,9 @@ impl Engine {
             }
         };
         let root_mount = self.root_mount(&record.request, image.as_ref(), &id, &mut trace)?;
-        let result = self.launch(&record, root_mount, options, &mut trace);
+        let result = self
+            .set_console_size(&record, options)
+            .and_then(|()| self.launch(&record, root_mount, options, &mut trace));
         drop(lock);
         if result.is_err() && record.request.remove {
             let _ = self.remove(&id, true, true);
@@ -116,9 +119,6 @@ impl Engine {
 
     fn launch(&self, record: &Record, mount: RootMount, options: StartOptions, trace: &mut Trace) -> Result<Running> {
         let config = self.monitor_config(record, mount, options)?;
-        if let Some(size) = config.terminal_size.filter(|_| config.terminal) {
-            set_console_size(&config.container_dir.join(CONFIG), size)?;
-        }
         let steps = self.launch_steps(&config, options.attach)?;
         let Some((last, before)) = steps.split_last() else { return Err(internal("no step")) };
         trace.steps(before)?;
@@ -132,6 +132,17 @@ impl Engine {
             }
             StartReport::Failed { message, code } => Err(Error::StartFailed { message, code }),
         }
+    }
+
+    /// What was made earlier gets the size of the terminal that it is started from, before the program looks at it.
+    fn set_console_size(&self, record: &Record, options: StartOptions) -> Result<()> {
+        let Some(size) = options.terminal_size.filter(|_| record.request.terminal) else { return Ok(()) };
+        let path = self.folders.container(&record.id).join(CONFIG);
+        let mut spec: carboy_oci::runtime::Spec = read_json(&path)?;
+        if let Some(process) = &mut spec.process {
+            process.console_size = Some(console_size(size));
+        }
+        Ok(write_json(&path, &spec, Durability::Process)?)
     }
 
     /// The steps from the record to the monitor; the last one spawns it.
@@ -223,13 +234,9 @@ fn internal(what: &str) -> Error {
     Error::Helper { program: "carboy".into(), message: format!("internal error: {what}") }
 }
 
-/// The terminal has its size before the program looks at it.
-fn set_console_size(path: &Path, (rows, columns): (u16, u16)) -> Result<()> {
-    let mut spec: carboy_oci::runtime::Spec = read_json(path)?;
-    if let Some(process) = &mut spec.process {
-        process.console_size = Some(carboy_oci::runtime::ConsoleSize { height: rows, width: columns });
-    }
-    Ok(write_json(path, &spec, Durability::Process)?)
+/// Rows and columns as the spec has them.
+pub(crate) fn console_size((height, width): (u16, u16)) -> carboy_oci::runtime::ConsoleSize {
+    carboy_oci::runtime::ConsoleSize { height, width }
 }
 
 fn remove_if_there(path: &Path) -> Result<()> {
