@@ -106,3 +106,84 @@ fn limits_are_changed_and_usage_is_told() {
     assert_eq!(event["data"]["memory"]["usage"]["limit"], 128 << 20);
     assert!(event["data"]["pids"]["current"].as_u64().unwrap() >= 1);
 }
+
+/// What can be changed at the same time is changed altogether or not at all.
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn an_update_that_fails_changes_nothing() {
+    let mut bundle = Bundle::script("sleep 100");
+    bundle.set(
+        "linux/resources",
+        json!({ "memory": { "limit": 64 << 20 }, "cpu": { "shares": 512, "quota": 50000, "period": 100000 }, "pids": { "limit": 33 } }),
+    );
+    bundle.run_detached();
+    let limits = || {
+        [
+            &["memory.max", "memory.limit_in_bytes"][..],
+            &["memory.swap.max", "memory.memsw.limit_in_bytes"],
+            &["cpu.weight", "cpu.shares"],
+            &["cpu.max", "cpu.cfs_quota_us"],
+            &["pids.max"],
+        ]
+        .map(|names| file(&bundle, names))
+    };
+    let before = limits();
+    // All that can be done comes before the device, which does not exist.
+    let update = |devices: serde_json::Value| {
+        let path = bundle.path().join("resources.json");
+        let resources = json!({
+            "memory": { "limit": 128 << 20, "swap": 256 << 20 }, "cpu": { "shares": 2048, "quota": 20000 }, "pids": { "limit": 44 },
+            "blockIO": { "throttleReadBpsDevice": devices }
+        });
+        std::fs::write(&path, resources.to_string()).unwrap();
+        bundle.call(&["update", "--resources", path.to_str().unwrap(), &bundle.name])
+    };
+    let missing = json!([{ "major": 250, "minor": 77, "rate": 1000 }]);
+    update(missing).fails_with(1, "linux.resources.blockIO.throttleReadBpsDevice[0]");
+    assert_eq!(limits(), before);
+    update(json!([])).good();
+    let after = limits();
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
+}
+
+/// The runtime-spec's "Cgroup ownership".
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn a_writable_cgroup_is_its_user_s() {
+    let unified_alone = crate::usage::is_v2();
+    for (uid, option, namespace, owned) in
+        [(0, "rw", true, true), (7, "rw", true, true), (0, "ro", true, false), (0, "rw", false, false)]
+    {
+        let mut bundle =
+            Bundle::script("mkdir /sys/fs/cgroup/inner && echo $$ > /sys/fs/cgroup/inner/cgroup.procs; sleep 1000");
+        // Root of the container may make nothing in what is not its own.
+        for name in ["proc", "dev", "sys"] {
+            std::fs::create_dir(bundle.rootfs().join(name)).unwrap();
+        }
+        let kinds = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+        kinds.retain(|kind| namespace || kind["type"] != "cgroup");
+        kinds.push(json!({ "type": "user" }));
+        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+        bundle.set("linux/uidMappings", map.clone());
+        bundle.set("linux/gidMappings", map);
+        bundle.set("process/user/uid", json!(uid));
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        let mount = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+        mount["options"] = json!(["nosuid", "noexec", "nodev", option]);
+        bundle.run_detached();
+        let expected = if owned && unified_alone { 100_000 + uid } else { 0 };
+        for folder in cgroups_of(&bundle.name) {
+            let owner = |name: &str| std::os::unix::fs::MetadataExt::uid(&folder.join(name).metadata().unwrap());
+            assert_eq!((owner(""), owner("cgroup.procs")), (expected, expected), "{folder:?} {uid} {option}");
+            if unified_alone {
+                assert_eq!((owner("cgroup.subtree_control"), owner("cgroup.threads")), (expected, expected));
+                assert_eq!((owner("pids.max"), owner("cgroup.max.depth")), (0, 0), "limits are not its to change");
+                let inner = || std::fs::read_to_string(folder.join("inner/cgroup.procs")).unwrap_or_default();
+                if expected != 0 {
+                    crate::common::wait_until("a cgroup below", || !inner().is_empty());
+                }
+                assert_eq!(inner().is_empty(), expected == 0);
+            }
+        }
+    }
+}

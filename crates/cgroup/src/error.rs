@@ -63,6 +63,15 @@ pub enum CgroupError {
         #[source]
         source: crate::dbus::DbusError,
     },
+    /// A change that failed midway, and what could not be set back to what it was before.
+    #[error("{} could not be set back after a change that failed", fields.join(", "))]
+    NotUndone {
+        /// The spec fields.
+        fields: Vec<String>,
+        /// Why the change failed.
+        #[source]
+        cause: Box<CgroupError>,
+    },
     /// Processes did not freeze, thaw or die in time.
     #[error("{}: still not {state} after {waited_ms} ms", path.display())]
     Timeout {

@@ -30,6 +30,7 @@ mod path;
 mod plan;
 mod stats;
 mod systemd;
+mod undo;
 mod v1;
 mod v2;
 
@@ -45,3 +46,4 @@ pub use stats::{
     CpuStats, CpusetStats, HugetlbStats, IoStats, MemoryStats, MemoryUse, PidsStats, Pressure, Stall, Stats,
 };
 pub use systemd::{Location, Property, ScopeName, Unit, locate, reopen_scope};
+pub use undo::apply_whole;

@@ -59,6 +59,13 @@ pub trait CgroupManager {
     /// Carries out a plan, in order, up to the first error.
     fn apply(&self, steps: &[Step]) -> Result<(), CgroupError>;
 
+    /// What would bring back what a step is about to change; empty if it changes nothing, or nothing that can be told.
+    fn inverse(&self, step: &Step) -> Vec<Step>;
+
+    /// Hands the cgroup over to a user of the container, who may then make cgroups below it and move processes among them (cgroups(7),
+    /// "Cgroup delegation"). Only the unified hierarchy can be handed over safely; in others nothing is done.
+    fn delegate(&self, uid: u32) -> Result<(), CgroupError>;
+
     /// Stops all processes, and returns when they have stopped.
     fn freeze(&self) -> Result<(), CgroupError>;
 

@@ -7,6 +7,7 @@ use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until
 use crate::oom::OomWatch;
 use crate::plan::{Step, What};
 use crate::stats::{self, Stats};
+use crate::undo;
 use crate::v2::V2Cgroup;
 use std::path::{Path, PathBuf};
 
@@ -151,6 +152,15 @@ impl CgroupManager for V1Cgroup {
             }
             None => Ok(()),
         }
+    }
+
+    fn inverse(&self, step: &Step) -> Vec<Step> {
+        self.dir(&step.controller).ok().flatten().map(|dir| undo::of_write(&dir, step)).unwrap_or_default()
+    }
+
+    fn delegate(&self, _uid: u32) -> Result<(), CgroupError> {
+        // By its owner a v1 cgroup's limits could be changed, and notify_on_release would run programs of the host.
+        Ok(())
     }
 
     fn freeze(&self) -> Result<(), CgroupError> {

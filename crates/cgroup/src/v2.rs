@@ -6,8 +6,13 @@ use crate::manager::{CgroupManager, Joiner, apply_step, kill_by_list, wait_until
 use crate::oom::OomWatch;
 use crate::plan::Step;
 use crate::stats::{self, Stats};
+use crate::undo;
+use rustix::fs::{AtFlags, Uid, chownat};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+
+/// Names of the files that go with a cgroup that is delegated (Linux 4.15).
+const DELEGATE: &str = "/sys/kernel/cgroup/delegate";
 
 /// One cgroup in the unified hierarchy.
 pub(crate) struct V2Cgroup {
@@ -129,6 +134,24 @@ impl CgroupManager for V2Cgroup {
     fn apply(&self, steps: &[Step]) -> Result<(), CgroupError> {
         let dir = self.dir()?;
         steps.iter().try_for_each(|step| apply_step(&dir, step, || self.hint(&dir, &step.controller)))
+    }
+
+    fn inverse(&self, step: &Step) -> Vec<Step> {
+        self.dir().map(|dir| undo::of_write(&dir, step)).unwrap_or_default()
+    }
+
+    fn delegate(&self, uid: u32) -> Result<(), CgroupError> {
+        let dir = self.dir()?;
+        let files = std::fs::read_to_string(DELEGATE);
+        let files = files.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
+        for name in [""].into_iter().chain(files.lines()) {
+            // The directory itself first. Files of controllers that are not enabled are not there.
+            match chownat(dir.fd(), name, Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(CgroupError::io("chown", dir.file(name), e)),
+            }
+        }
+        Ok(())
     }
 
     fn freeze(&self) -> Result<(), CgroupError> {

@@ -90,8 +90,28 @@ pub fn plan(spec: &Spec, id: &str, driver: Driver) -> Result<(Placement, View, R
     };
     let view = record.view(has("cgroup"));
     let mut placement = Placement::new(&record, steps, resources);
+    placement.owner = owner(spec).filter(|_| record.is_unified());
     placement.warnings = resources.map(carboy_cgroup::ignored).unwrap_or_default();
     Ok((placement, view, record))
+}
+
+/// To whom the cgroup is handed over (runtime-spec, "Cgroup ownership"): the program's user, as the host knows it, if the container has a
+/// new cgroup namespace and its cgroup can be written there.
+fn owner(spec: &Spec) -> Option<u32> {
+    let linux = spec.linux.as_ref()?;
+    let new = |kind: &str| linux.namespaces.iter().any(|n| n.kind == kind && n.path.is_none());
+    let writable = spec.mounts.iter().any(|mount| {
+        let kind = mount.kind.as_deref().unwrap_or_default();
+        let read_only = mount.options.iter().any(|option| option == "ro" || option == "rro");
+        matches!(kind, "cgroup" | "cgroup2") && crate::plan::clean(&mount.destination) == "/sys/fs/cgroup" && !read_only
+    });
+    if !new("cgroup") || !new("user") || !writable {
+        return None;
+    }
+    let uid = spec.process.as_ref()?.user.uid;
+    let range =
+        linux.uid_mappings.iter().find(|map| (map.container_id..).take(map.size as usize).any(|id| id == uid))?;
+    range.host_id.checked_add(uid - range.container_id)
 }
 
 /// Without a cgroup nothing can be limited. Rules for devices are always there, and are those of the caller then.

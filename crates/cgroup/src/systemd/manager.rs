@@ -86,6 +86,22 @@ impl Manager {
         self.call("SetUnitProperties", &[text(name), Value::Bool(true), encode(properties)]).map(drop)
     }
 
+    /// The present values of these properties of a scope.
+    pub(super) fn current(&mut self, name: &str, properties: &[Property]) -> Result<Vec<Property>, DbusError> {
+        let path = self.call("GetUnit", &[text(name)])?.into_iter().find_map(Value::into_string);
+        let path = path.ok_or_else(|| DbusError::Protocol("a unit without a path".into()))?;
+        let (interface, member) = ("org.freedesktop.DBus.Properties", "Get");
+        let mut list = Vec::with_capacity(properties.len());
+        for property in properties {
+            let method = Method { destination: DESTINATION, path: &path, interface, member };
+            let arguments = [text("org.freedesktop.systemd1.Scope"), text(&property.name)];
+            if let [Value::Variant(value), ..] = self.connection.call(method, &arguments)?.as_slice() {
+                list.push(Property { value: (**value).clone(), ..property.clone() });
+            }
+        }
+        Ok(list)
+    }
+
     /// Moves a process into a unit's cgroup: systemd may where a user may not.
     pub(super) fn attach(&mut self, name: &str, pid: i32) -> Result<(), DbusError> {
         let pids = Value::Array("u".into(), vec![Value::U32(pid as u32)]);

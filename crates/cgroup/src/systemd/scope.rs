@@ -194,6 +194,20 @@ impl CgroupManager for Scope {
         Ok(())
     }
 
+    fn inverse(&self, step: &Step) -> Vec<Step> {
+        let What::UnitProperties(wanted) = &step.what else { return self.inner.inverse(step) };
+        let now = self.ask("ask for properties of", |manager| {
+            let names = known(wanted.clone(), manager)?;
+            manager.current(self.name(), &names)
+        });
+        let now = now.unwrap_or_default();
+        if now.is_empty() { Vec::new() } else { vec![Step { what: What::UnitProperties(now), ..step.clone() }] }
+    }
+
+    fn delegate(&self, uid: u32) -> Result<(), CgroupError> {
+        self.inner.delegate(uid)
+    }
+
     fn freeze(&self) -> Result<(), CgroupError> {
         self.inner.freeze()
     }

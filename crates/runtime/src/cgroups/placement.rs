@@ -22,6 +22,8 @@ pub struct Placement {
     tight: bool,
     /// Whether it is only a directory of the unified hierarchy beside v1 hierarchies.
     membership: bool,
+    /// The user of the host to whom it is handed over.
+    pub owner: Option<u32>,
     /// What is ignored.
     pub warnings: Vec<String>,
 }
@@ -122,7 +124,10 @@ impl Placement {
         let result = if self.existing {
             cgroup.joiner()
         } else {
-            cgroup.create().and_then(|joiner| apply(&*cgroup, &self.steps).map(|()| joiner))
+            cgroup.create().and_then(|joiner| {
+                apply(&*cgroup, &self.steps)?;
+                self.hand_over(&*cgroup).map(|()| joiner)
+            })
         };
         match result {
             Ok(mut joiner) => {
@@ -144,8 +149,17 @@ impl Placement {
             return Ok(cgroup.attach(pid)?);
         }
         match cgroup.adopt(pid, &self.steps) {
-            Err(e) if is_device_refusal(&e) && rootless() => Ok(apply(&*cgroup, &self.steps_of_files())?),
-            result => Ok(result?),
+            Err(e) if is_device_refusal(&e) && rootless() => apply(&*cgroup, &self.steps_of_files())?,
+            result => result?,
+        }
+        Ok(self.hand_over(&*cgroup)?)
+    }
+
+    fn hand_over(&self, cgroup: &dyn CgroupManager) -> Result<(), CgroupError> {
+        match self.owner.map(|owner| cgroup.delegate(owner)) {
+            // A user without a delegated cgroup has none to hand over.
+            Some(Err(e)) if is_refusal(&e) && rootless() => Ok(()),
+            result => result.unwrap_or(Ok(())),
         }
     }
 
@@ -170,7 +184,12 @@ impl Placement {
             "" => step.to_string(),
             controller => format!("{controller}: {step}"),
         });
-        made.into_iter().chain(directories).chain(steps).collect()
+        let owner = self.owner.iter().flat_map(|owner| {
+            self.record
+                .directories()
+                .map(move |path| format!("chown {} and its delegated files: {owner}", path.display()))
+        });
+        made.into_iter().chain(directories).chain(steps).chain(owner).collect()
     }
 }
 

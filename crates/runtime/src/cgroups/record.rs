@@ -144,7 +144,7 @@ impl Record {
         if self.is_frozen() { Ok(self.open().thaw()?) } else { Ok(()) }
     }
 
-    /// Writes other limits.
+    /// Writes other limits: all of them, or none.
     pub fn update(&self, resources: &Resources) -> Result<()> {
         let hierarchies = Hierarchies::detect()?;
         let cgroup = self.open();
@@ -159,7 +159,7 @@ impl Record {
         }
         let systemd = self.scope.is_some();
         let options = PlanOptions { without_devices: true, update: true, systemd };
-        Ok(cgroup.apply(&carboy_cgroup::plan(&resources, &hierarchies, options)?)?)
+        Ok(carboy_cgroup::apply_whole(&*cgroup, &carboy_cgroup::plan(&resources, &hierarchies, options)?)?)
     }
 
     /// What it uses.

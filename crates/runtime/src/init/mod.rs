@@ -180,7 +180,7 @@ impl Init<'_> {
             Action::Find(name, path) => self.find_program(name, path),
             Action::AwaitStart => self.await_start(),
             Action::Execute(program) => Err(self.execute(program)),
-            other => Err(Error::Other(format!("{other:?} is not for init"))),
+            other => Err(Error::Other(format!("{} is not for init", other.name()))),
         }
     }
 

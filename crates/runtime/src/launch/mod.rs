@@ -136,7 +136,7 @@ impl Runner<'_> {
                 let status = if self.executed { Status::Running } else { Status::Creating };
                 hooks::run(*moment, list, &State { pid: self.pid(), status, ..self.launch.state.clone() })
             }
-            other => Err(Error::Other(format!("{other:?} is not for the runtime"))),
+            other => Err(Error::Other(format!("{} is not for the runtime", other.name()))),
         };
         result.map_err(|e| Error::Step { step: step.name(), source: Box::new(e) })
     }
