@@ -1,6 +1,6 @@
 //! `system df`, `system prune`, `system check`, `image prune`: what is said is what is on the disk.
 
-use crate::common::{Env, images};
+use crate::common::{Call, Env, images};
 
 /// Bytes on the disk below these folders, by du(1), which counts a file of two names once.
 fn du<const N: usize>(env: &Env, folders: [&str; N]) -> u64 {
@@ -127,6 +127,36 @@ fn a_big_image_is_removed_in_the_background() {
     assert_eq!(env.files(), [""; 0]);
 }
 
+/// An image whose blobs were dropped can be saved and copied all the same: docker's archive gets the plain tars, other places get
+/// layers that are compressed anew.
+fn saved_without_blobs(env: &Env) {
+    std::fs::write(env.root().join("store.conf"), "drop-blobs = yes\n").unwrap();
+    let layout = format!("oci:{}:latest", images::file("busybox").display());
+    env.carboy(["copy", "-q", &layout, "carboy:busybox"]).ok();
+    let id = env.carboy(["images", "-q", "--no-trunc", "busybox"]).ok();
+    let before = du(env, ["blobs"]);
+    assert!(before < 40_000);
+    let (docker, oci) = (env.path("plain.tar"), env.path("layout"));
+    let words = env.carboy(["save", "-o", docker.to_str().unwrap(), "busybox"]).output();
+    assert_eq!(words.code, 0, "{words}");
+    let place = format!("oci:{}:box", oci.display());
+    let words = env.carboy(["copy", "carboy:busybox", &place]).output();
+    assert!(words.code == 0, "{words}");
+    assert!(format!("{words}").contains("Converted manifest sha256:"), "{words}");
+    let kept = env.carboy(["copy", "--preserve-digests", "carboy:busybox", &place]).fails(1);
+    assert!(kept.contains("which --preserve-digests forbids"), "{kept}");
+    let docker_place = format!("docker-archive:{}", docker.display());
+    for place in [&docker_place, &place] {
+        let config = Call::new("skopeo").args(["--insecure-policy", "inspect", "--config", "--raw", place]).output();
+        assert_eq!(images::digest(&config.stdout), id.trim(), "{config}");
+        // skopeo checks every layer against its digest and diff ID.
+        let checked = format!("dir:{}", env.path("checked").display());
+        Call::new("skopeo").args(["--insecure-policy", "copy", "-q", place, &checked]).ok();
+    }
+    assert!(du(env, ["blobs"]) < before + 8192, "what was made for it goes with it");
+    assert_eq!(env.carboy(["system", "check"]).ok(), "The store is whole.\n");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn blobs_are_dropped_where_the_space_is_wanted() {
@@ -139,6 +169,8 @@ fn blobs_are_dropped_where_the_space_is_wanted() {
     assert!(du(&env, ["blobs"]) < 40_000, "{} of {kept}", du(&env, ["blobs"]));
     assert_eq!(env.carboy(["run", "--rm", "busybox", "echo", "ran"]).ok(), "ran\n");
     assert_eq!(env.carboy(["system", "check"]).ok(), "The store is whole.\n");
+    env.carboy(["rmi", "busybox"]).ok();
+    saved_without_blobs(&env);
     env.carboy(["rmi", "busybox"]).ok();
     // As a setting of the store.
     std::fs::write(env.root().join("store.conf"), "drop-blobs = yes\nsnapshotter = overlay\n").unwrap();

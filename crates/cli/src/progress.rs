@@ -128,6 +128,10 @@ impl push::Progress for Display {
             push::Event::Started(reference) => {
                 self.begin(&PUSH, &format!("The push refers to repository [{}]", reference.repository()));
             }
+            push::Event::Repacked(before, after) => {
+                let text = format!("Blobs were dropped: layers are compressed anew, manifest {before} is {after} now");
+                self.shared.line(&mut self.shared.lock(), &text);
+            }
             push::Event::Layers(blobs) => self.layers(blobs),
             push::Event::Phase(number, phase) => match phase {
                 push::LayerPhase::Waiting => self.phase(number, Phase::Waiting, Some("Preparing")),

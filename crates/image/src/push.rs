@@ -1,4 +1,5 @@
-//! Pushing: an image of the store to a registry, with the very bytes that it came in, so that its digest stays.
+//! Pushing: an image of the store to a registry, with the very bytes that it came in, so that its digest stays. Only where blobs were
+//! dropped, and the registry does not have them either, are layers compressed anew.
 //!
 //! ```text
 //! manifest ─▶ layers and configuration, several at once ─▶ manifest, under the tag
@@ -12,7 +13,8 @@ mod progress;
 pub use error::PushError;
 pub use progress::{Event, LayerPhase, Progress};
 
-use crate::{Images, pull::PullErrorKind};
+use crate::workers::Workers;
+use crate::{Images, Packing, pull::PullErrorKind};
 use carboy_distribution::{Access, Client, Pushed, Repository, Target, Upload};
 use carboy_oci::image::{Descriptor, Manifest};
 use carboy_oci::{Digest, Reference};
@@ -20,7 +22,6 @@ use carboy_store::Lease;
 use known::Known;
 use std::collections::HashSet;
 use std::io::{Read, Seek, SeekFrom};
-use std::sync::{Mutex, PoisonError};
 
 /// Blobs sent at once unless the caller says otherwise.
 const PARALLEL: usize = 5;
@@ -55,25 +56,68 @@ pub fn push(
     options: &PushOptions,
     progress: &dyn Progress,
 ) -> Result<PushedImage, PushError> {
-    let store = images.store();
-    // What is being sent stays, whatever is removed meanwhile.
-    let lease = store.lease()?;
-    lease.protect(&manifest.digest)?;
-    let bytes = store.read_blob(&manifest.digest)?;
-    let invalid = |source| PushError::Manifest { digest: manifest.digest.clone(), source };
-    let parsed: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
     let repository = registry.repository_for(destination, Access::Push);
     let known = Known::of(images, destination)?;
     repository.mount_from(known.paths());
-    let blobs = blobs(images, &lease, &parsed)?;
+    // Made for this push, and gone with it: after the lease of what is sent.
+    let mut repacked = None;
+    let mut sent = Sent::of(images, manifest)?;
+    let there = there_already(images, &repository, &sent.parsed)?;
+    if there.is_none() {
+        repacked = images.repack(manifest, Packing::AsBefore)?;
+    }
+    if let Some(repacked) = repacked.as_ref().filter(|made| made.manifest().digest != manifest.digest) {
+        let (before, after) = (&manifest.digest, &repacked.manifest().digest);
+        if destination.digest().is_some() {
+            return Err(PushError::Repacked { before: before.clone(), after: after.clone() });
+        }
+        progress.event(Event::Repacked(before, after));
+        sent = Sent::of(images, repacked.manifest())?;
+    }
+    let blobs = blobs(images, &sent, &there.unwrap_or_default())?;
     progress.event(Event::Started(destination));
-    send_blobs(images, &repository, &known, blobs, (&parsed, options), progress)?;
+    send_blobs(images, &repository, &known, blobs, (&sent.parsed, options), progress)?;
     let target = match destination.digest() {
         Some(digest) => Target::Digest(digest.clone()),
         None => Target::of(destination),
     };
-    repository.put_manifest(&target, &manifest.media_type, &bytes)?;
-    Ok(PushedImage { digest: manifest.digest.clone(), size: bytes.len() as u64 })
+    repository.put_manifest(&target, &manifest.media_type, &sent.bytes)?;
+    Ok(PushedImage { digest: sent.digest, size: sent.bytes.len() as u64 })
+}
+
+/// A manifest that is being sent. It stays in the store meanwhile, with what it names, whatever is removed.
+struct Sent {
+    digest: Digest,
+    bytes: Vec<u8>,
+    parsed: Manifest,
+    lease: Lease,
+}
+
+impl Sent {
+    fn of(images: &Images, manifest: &Descriptor) -> Result<Self, PushError> {
+        let lease = images.store().lease()?;
+        lease.protect(&manifest.digest)?;
+        let bytes = images.store().read_blob(&manifest.digest)?;
+        let invalid = |source| PushError::Manifest { digest: manifest.digest.clone(), source };
+        let parsed = serde_json::from_slice(&bytes).map_err(invalid)?;
+        Ok(Sent { digest: manifest.digest.clone(), bytes, parsed, lease })
+    }
+}
+
+/// The layers whose blobs were dropped, if the repository has them all: then it needs none of them.
+fn there_already(
+    images: &Images,
+    repository: &Repository,
+    manifest: &Manifest,
+) -> Result<Option<HashSet<Digest>>, PushError> {
+    let mut there = HashSet::new();
+    for (layer, _) in images.dropped_layers(manifest)? {
+        if repository.blob_size(&layer.digest)?.is_none() {
+            return Ok(None);
+        }
+        there.insert(layer.digest.clone());
+    }
+    Ok(Some(there))
 }
 
 /// Something to send: its number among the layers, if it is one.
@@ -82,16 +126,16 @@ struct Blob<'b> {
     descriptor: &'b Descriptor,
 }
 
-/// What has to be there before the manifest, each once; all of it is in the store.
-fn blobs<'m>(images: &Images, lease: &Lease, manifest: &'m Manifest) -> Result<Vec<Blob<'m>>, PushError> {
-    let mut seen = HashSet::new();
+/// What has to be there before the manifest, each once; all of it is in the store, but what is `there`.
+fn blobs<'m>(images: &Images, sent: &'m Sent, there: &HashSet<Digest>) -> Result<Vec<Blob<'m>>, PushError> {
+    let (mut seen, manifest) = (HashSet::new(), &sent.parsed);
     let layers = manifest.layers.iter().enumerate().map(|(number, layer)| (Some(number), layer));
     let mut blobs = Vec::new();
     for (number, descriptor) in layers.chain([(None, &manifest.config)]) {
-        if !seen.insert(&descriptor.digest) {
+        if there.contains(&descriptor.digest) || !seen.insert(&descriptor.digest) {
             continue;
         }
-        lease.protect(&descriptor.digest)?;
+        sent.lease.protect(&descriptor.digest)?;
         if !images.store().has(&descriptor.digest) {
             return Err(PushError::Missing(descriptor.digest.clone()));
         }
@@ -109,8 +153,6 @@ struct Work<'w> {
     known: &'w Known,
     piece: Option<u64>,
     progress: &'w dyn Progress,
-    todo: Mutex<Vec<Blob<'w>>>,
-    failed: Mutex<Option<PushError>>,
 }
 
 fn send_blobs(
@@ -127,38 +169,13 @@ fn send_blobs(
         let phase = if numbers.contains(&number) { LayerPhase::Waiting } else { LayerPhase::Exists };
         progress.event(Event::Phase(number, phase));
     }
-    let threads = options.parallel.unwrap_or(PARALLEL).clamp(1, blobs.len());
-    let piece = options.piece;
-    let (todo, failed) = (Mutex::new(blobs), Mutex::new(None));
-    let work = Work { images, repository, known, piece, progress, todo, failed };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            let spawned = std::thread::Builder::new().name("push-blob".to_owned()).spawn_scoped(scope, || work.run());
-            if let Err(error) = spawned {
-                work.fail(PushError::Thread(error));
-                break;
-            }
-        }
-        work.run();
-    });
-    match work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    let threads = options.parallel.unwrap_or(PARALLEL).clamp(1, blobs.len().max(1));
+    let work = Work { images, repository, known, piece: options.piece, progress };
+    let cancel = || repository.cancel();
+    Workers::new(blobs, &cancel).run(("push-blob", threads), PushError::Thread, |blob| work.send(&blob))
 }
 
 impl Work<'_> {
-    fn run(&self) {
-        loop {
-            let next = self.todo.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(blob) = next.filter(|_| !self.repository.is_cancelled()) else { return };
-            if let Err(error) = self.send(&blob) {
-                self.fail(error);
-                return;
-            }
-        }
-    }
-
     fn send(&self, blob: &Blob<'_>) -> Result<(), PushError> {
         let Descriptor { digest, size, .. } = blob.descriptor;
         let tell = |phase| {
@@ -193,15 +210,6 @@ impl Work<'_> {
         });
         Ok(())
     }
-
-    /// Keeps the first error and ends the other transfers; the errors that follow from that are not told.
-    fn fail(&self, error: PushError) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_none() {
-            *failed = Some(error);
-            self.repository.cancel();
-        }
-    }
 }
 
 impl PushError {
@@ -210,6 +218,7 @@ impl PushError {
         match self {
             PushError::Registry(error) => crate::pull::kind_of(error),
             PushError::Manifest { .. } => PullErrorKind::BadContent,
+            PushError::Repacked { .. } => PullErrorKind::Local,
             PushError::Store(_) | PushError::Missing(_) | PushError::Image(_) | PushError::Thread(_) => {
                 PullErrorKind::Local
             }

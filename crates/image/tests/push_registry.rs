@@ -107,3 +107,53 @@ fn a_push_needs_the_password_and_what_it_sends() {
     assert!(matches!(&error, PushError::Missing(digest) if digest == blob), "{error}");
     assert_eq!(from.our_requests().len(), before, "nothing is sent of what is not whole");
 }
+
+fn pulled_without_blobs(sandbox: &Sandbox, reference: &Reference) -> Pulled {
+    let options = PullOptions { drop_blobs: Some(true), ..PullOptions::default() };
+    pull(&sandbox.images, &Client::default(), reference, &options, &NoProgress).unwrap()
+}
+
+fn blobs(sandbox: &Sandbox) -> usize {
+    std::fs::read_dir(sandbox.path("root/blobs/sha256")).unwrap().count()
+}
+
+#[test]
+#[ignore = "needs root, docker-registry, skopeo and umoci"]
+fn dropped_blobs_are_made_anew() {
+    let (from, to) = (Registry::start(), Registry::start());
+    from.fill();
+    for tag in ["oci", "v2", "plain", "zstd"] {
+        let sandbox = Sandbox::new(SnapshotterChoice::Erofs);
+        let source = pulled_without_blobs(&sandbox, &from.reference(&format!("t:{tag}")));
+        assert_eq!(blobs(&sandbox), 2, "{tag}: configuration and manifest");
+        // The registry that it came from has the blobs.
+        assert_eq!(pushed(&sandbox, &source, &from.reference("t:again")).unwrap().digest, source.digest, "{tag}");
+
+        let target = to.reference(&format!("a/b:{tag}"));
+        let sent = pushed(&sandbox, &source, &target).unwrap();
+        assert_eq!(sent.digest == source.digest, tag == "plain", "{tag}: what was not compressed is what it was");
+        let other = Sandbox::new(SnapshotterChoice::Auto);
+        let back = pulled(&other, &target);
+        assert_eq!((&back.digest, &back.image.id), (&sent.digest, &source.image.id), "{tag}");
+        let kinds = |pulled: &Pulled| {
+            pulled.image.manifest_data.layers.iter().map(|layer| layer.media_type.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&back), kinds(&source), "{tag}: compressed as before");
+        to.skopeo(&format!("copy -q --src-tls-verify=false docker://HOST/a/b:{tag} dir:DIR/checked-{tag}"));
+        if tag != "plain" {
+            assert_eq!(blobs(&sandbox), 2, "{tag}: what was made for the push goes with it");
+            let digest = to.reference("a/b").with_digest(source.digest.clone());
+            // Now the registry has the new blobs, not the old ones.
+            let error = pushed(&sandbox, &source, &digest).unwrap_err();
+            assert!(matches!(&error, PushError::Repacked { before, .. } if *before == source.digest), "{error}");
+        }
+        sandbox.assert_nothing_left();
+        assert_eq!(sandbox.images.check(carboy_image::CheckOptions::default()).unwrap().len(), 0, "{tag}");
+    }
+    // Directories are no tar.
+    let sandbox = Sandbox::new(SnapshotterChoice::Overlay);
+    let source = pulled_without_blobs(&sandbox, &from.reference("t:oci"));
+    let error = pushed(&sandbox, &source, &to.reference("c:1")).unwrap_err();
+    assert!(error.to_string().contains("the overlay snapshotter keeps no tar"), "{error}");
+    sandbox.assert_nothing_left();
+}

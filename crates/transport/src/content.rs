@@ -18,6 +18,11 @@ pub trait Source: Sync {
     /// If there is none, or it cannot be read.
     fn root(&self) -> Result<Document, Error>;
 
+    /// The digest that the root had before layers of it had to be compressed anew to be copied at all.
+    fn digest_before(&self) -> Option<&Digest> {
+        None
+    }
+
     /// A manifest or index that the root names, its digest checked.
     ///
     /// # Errors

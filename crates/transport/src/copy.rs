@@ -67,6 +67,16 @@ pub fn copy(
     observer: &dyn Observer,
 ) -> Result<Copied, Error> {
     let root = source.root()?;
+    if let Some(before) = source.digest_before() {
+        if options.preserve_digests {
+            return Err(Error::Unsupported(format!(
+                "blobs of {} were dropped: compressed anew its digest is {}, not {before}, which --preserve-digests forbids",
+                source.describe(),
+                root.digest
+            )));
+        }
+        observer.event(Event::Converted(before, &root.digest));
+    }
     let holds_lists = [media_type::OCI_INDEX, media_type::DOCKER_LIST].iter().any(|kind| destination.accepts(kind));
     if root.is_index() && options.instances != Instances::One && !holds_lists {
         return Err(Error::Unsupported(

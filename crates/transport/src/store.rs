@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::content::{Blob, Destination, Phase, Source, whole};
 use carboy_distribution::Manifest as Document;
-use carboy_image::{Image, Images, Intake};
+use carboy_image::{Image, Images, Intake, Packing, Repacked};
 use carboy_oci::image::{Descriptor, Manifest, media_type};
 use carboy_oci::{Digest, Reference};
 use carboy_store::Lease;
@@ -16,15 +16,25 @@ pub struct StoreSource<'a> {
     images: &'a Images,
     image: Image,
     manifest: Descriptor,
+    /// If blobs had been dropped: what was made in their place, and the manifest's digest before.
+    repacked: Option<(Repacked<'a>, Digest)>,
     _lease: Lease,
 }
 
 impl<'a> StoreSource<'a> {
-    /// The image that `text` means.
+    /// The image that `text` means. Layers whose blobs were dropped are packed as before, which changes the manifest's digest.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none, or a layer cannot be packed.
     pub fn open(images: &'a Images, text: &str) -> Result<Self, Error> {
+        Self::open_packed(images, text, Packing::AsBefore)
+    }
+
+    /// [`StoreSource::open`], with another way to pack the layers whose blobs were dropped.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_packed(images: &'a Images, text: &str, packing: Packing) -> Result<Self, Error> {
         let lease = images.store().lease()?;
         let missing = || Error::Image(carboy_image::ImageError::NotFound(text.to_owned()));
         let image = images.find(text)?.ok_or_else(missing)?;
@@ -40,7 +50,11 @@ impl<'a> StoreSource<'a> {
         if !images.store().has(&manifest.digest) || !images.store().has(&parsed.config.digest) {
             return Err(missing());
         }
-        Ok(StoreSource { images, image, manifest, _lease: lease })
+        let before = manifest.digest.clone();
+        let repacked = images.repack(&manifest, packing)?;
+        let manifest = repacked.as_ref().map_or(manifest, |made| made.manifest().clone());
+        let repacked = repacked.map(|made| (made, before));
+        Ok(StoreSource { images, image, manifest, repacked, _lease: lease })
     }
 
     /// The image.
@@ -58,6 +72,10 @@ impl Source for StoreSource<'_> {
         self.manifest(&self.manifest)
     }
 
+    fn digest_before(&self) -> Option<&Digest> {
+        self.repacked.as_ref().map(|(_, before)| before).filter(|before| **before != self.manifest.digest)
+    }
+
     fn manifest(&self, entry: &Descriptor) -> Result<Document, Error> {
         let bytes = self.images.store().read_blob(&entry.digest)?;
         let mut document = Document::from_bytes(bytes, &entry.media_type, &format!("manifest {}", entry.digest))?;
@@ -70,9 +88,11 @@ impl Source for StoreSource<'_> {
     }
 }
 
-/// The store, taking one image.
+/// The store, taking one image. Dropped before it is finished it leaves nothing behind.
 pub struct StoreDestination<'a> {
-    intake: Intake<'a>,
+    images: &'a Images,
+    /// `None` once it is finished.
+    intake: Option<Intake<'a>>,
     names: Vec<Reference>,
     configs: Mutex<HashMap<Digest, Vec<u8>>>,
     root: Mutex<Option<Document>>,
@@ -84,7 +104,21 @@ impl<'a> StoreDestination<'a> {
     /// # Errors
     /// If the store refuses.
     pub fn new(images: &'a Images, names: Vec<Reference>) -> Result<Self, Error> {
-        Ok(StoreDestination { intake: images.intake()?, names, configs: Mutex::default(), root: Mutex::default() })
+        let intake = Some(images.intake()?);
+        Ok(StoreDestination { images, intake, names, configs: Mutex::default(), root: Mutex::default() })
+    }
+
+    fn intake(&self) -> Result<&Intake<'a>, Error> {
+        self.intake.as_ref().ok_or_else(|| Error::Unsupported("the copy is finished".to_owned()))
+    }
+}
+
+impl Drop for StoreDestination<'_> {
+    fn drop(&mut self) {
+        // Its lease first, or nothing would go. What stays now goes with the next collection.
+        if self.intake.take().is_some() {
+            let _ = self.images.collect();
+        }
     }
 }
 
@@ -107,7 +141,7 @@ impl Destination for StoreDestination<'_> {
         };
         let failed =
             |source| Error::Image(carboy_image::ImageError::Layer { digest: blob.descriptor.digest.clone(), source });
-        let Some(layer) = self.intake.begin_layer(blob.descriptor, diff_id).map_err(failed)? else {
+        let Some(layer) = self.intake()?.begin_layer(blob.descriptor, diff_id).map_err(failed)? else {
             return Ok(Phase::Exists);
         };
         let mut counted = Counted { reader: source.blob(blob.descriptor)?, read: 0, progress };
@@ -123,17 +157,18 @@ impl Destination for StoreDestination<'_> {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<(), Error> {
-        let root = self.root.into_inner().unwrap_or_else(PoisonError::into_inner);
+    fn finish(mut self: Box<Self>) -> Result<(), Error> {
+        let root = self.root.lock().unwrap_or_else(PoisonError::into_inner).take();
         let root = root.ok_or_else(|| Error::NotFound("there was no image to copy".to_owned()))?;
         let manifest: Manifest =
             serde_json::from_slice(&root.bytes).map_err(Error::json(format!("manifest {}", root.digest)))?;
-        let configs = self.configs.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let configs = std::mem::take(&mut *self.configs.lock().unwrap_or_else(PoisonError::into_inner));
         let config = configs.get(&manifest.config.digest).ok_or_else(|| {
             Error::Unsupported(format!("{} is no container image's configuration", manifest.config.digest))
         })?;
-        self.intake.finish(&self.names, &root.media_type, &root.bytes, config)?;
-        Ok(())
+        self.intake()?.finish(&self.names, &root.media_type, &root.bytes, config)?;
+        self.intake = None;
+        Ok(self.images.clear_up_after_the_dead()?)
     }
 }
 

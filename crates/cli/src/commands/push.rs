@@ -91,7 +91,7 @@ fn one(
         output::line(&format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size))?;
     }
     // What the registry now has under this digest is known: the next pull of it asks for nothing, and others may mount from there.
-    if is_named(image, destination) {
+    if pushed.digest == manifest.digest && is_named(image, destination) {
         let by_digest = destination.with_digest(pushed.digest.clone());
         if images.store().get_ref(&by_digest).map_err(ImageError::from)?.as_ref() != Some(manifest) {
             images.store().set_ref(&by_digest, manifest).map_err(ImageError::from)?;

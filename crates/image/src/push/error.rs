@@ -28,6 +28,16 @@ pub enum PushError {
     /// A blob is not kept.
     #[error("blob {0} is not in the store any more, so that the image cannot be sent as it was: pull it again")]
     Missing(Digest),
+    /// Layers whose blobs were dropped had to be compressed anew, which a name with a digest does not allow.
+    #[error(
+        "blobs of the image were dropped: compressed anew its digest is {after}, not {before}; pull it again, or push it without a digest"
+    )]
+    Repacked {
+        /// The image's digest.
+        before: Digest,
+        /// What it would be.
+        after: Digest,
+    },
     /// A thread could not be started.
     #[error("start a thread")]
     Thread(#[source] std::io::Error),

@@ -1,7 +1,7 @@
 //! What a push tells while it goes on.
 
-use carboy_oci::Reference;
 use carboy_oci::image::Descriptor;
+use carboy_oci::{Digest, Reference};
 
 /// Something happened. Layers are named by their number in the manifest.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +9,8 @@ use carboy_oci::image::Descriptor;
 pub enum Event<'e> {
     /// Blobs are about to be sent to this reference's repository.
     Started(&'e Reference),
+    /// Layers whose blobs were dropped were compressed anew: the manifest's digest before, and the one that it has now.
+    Repacked(&'e Digest, &'e Digest),
     /// The image's layers.
     Layers(&'e [Descriptor]),
     /// A layer enters a phase.

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome, usage};
 use crate::progress::Display;
 use anyhow::Context;
 use carboy_engine::Error;
-use carboy_image::{Image, Images};
+use carboy_image::{Image, Images, Packing};
 use carboy_oci::{Digest, Reference};
 use carboy_transport::{
     ArchiveDestination, ArchiveKind, Compression, CopyOptions, Destination, DirectoryDestination, Format,
@@ -67,8 +67,10 @@ fn write(images: &Images, chosen: &[Chosen], args: &SaveArgs, display: &Display)
         SaveFormat::OciArchive | SaveFormat::OciDir => Some(Format::Oci),
     };
     let options = CopyOptions { format, ..CopyOptions::default() };
+    // An archive of docker's may hold plain tars, as its own did until version 24; then it need not be compressed anew.
+    let packing = if args.format == SaveFormat::DockerArchive { Packing::Plain } else { Packing::AsBefore };
     let one = |image: &Chosen, destination: &dyn Destination| -> Result<(), Failure> {
-        let source = StoreSource::open(images, &image.text).map_err(failure)?;
+        let source = StoreSource::open_packed(images, &image.text, packing).map_err(failure)?;
         copy(&source, destination, &options, display).map(drop).map_err(failure)
     };
     let finish = |destination: Box<dyn Destination>| destination.finish().map_err(failure);

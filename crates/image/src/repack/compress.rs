@@ -1,0 +1,116 @@
+//! One tar into one blob.
+
+use super::{Layer, Packed};
+use crate::LayerError;
+use carboy_state::file::FileError;
+use carboy_store::Hasher;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+
+/// How a layer's blob is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Form {
+    /// As a media type says.
+    pub(super) fn of(media_type: &str) -> Self {
+        match media_type {
+            kind if kind.ends_with("gzip") => Form::Gzip,
+            kind if kind.ends_with("zstd") => Form::Zstd,
+            _ => Form::Plain,
+        }
+    }
+}
+
+/// Writes the blob of the layer whose tar is at `tar` to the new file `blob`, synced.
+///
+/// # Errors
+/// [`LayerError::DiffId`] if the tar is not what it was; the disk's errors.
+pub(super) fn pack(tar: &Path, layer: &Layer, blob: &Path) -> Result<Packed, LayerError> {
+    // The file may have been padded to a whole block.
+    let is_whole = std::fs::metadata(tar).map_err(FileError::at("stat", tar))?.len() == layer.tar_size;
+    if layer.form == Form::Plain && is_whole {
+        // Whoever reads the blob checks it.
+        std::fs::hard_link(tar, blob).map_err(FileError::at("link", blob))?;
+        return Ok(Packed { digest: layer.diff_id.clone(), size: layer.tar_size });
+    }
+    let file = File::create_new(blob).map_err(FileError::at("create", blob))?;
+    let source = File::open(tar).map_err(FileError::at("open", tar))?.take(layer.tar_size);
+    let mut source = Hashed { inner: source, hasher: Hasher::like(&layer.diff_id), count: 0 };
+    let sink = Hashed { inner: BufWriter::with_capacity(256 << 10, file), hasher: Hasher::sha256(), count: 0 };
+    let sink = compress(&mut source, sink, layer.form).map_err(FileError::at("compress into", blob))?;
+    let actual = source.hasher.finish();
+    if actual != layer.diff_id {
+        return Err(LayerError::DiffId { expected: layer.diff_id.clone(), actual });
+    }
+    let file = sink.inner.into_inner().map_err(|e| FileError::at("write", blob)(e.into_error()))?;
+    file.sync_data().map_err(FileError::at("sync", blob))?;
+    Ok(Packed { digest: sink.hasher.finish(), size: sink.count })
+}
+
+fn compress<W: Write>(source: &mut impl Read, sink: W, form: Form) -> io::Result<W> {
+    match form {
+        Form::Plain => {
+            let mut sink = sink;
+            copy(source, &mut sink)?;
+            Ok(sink)
+        }
+        Form::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(sink, flate2::Compression::default());
+            copy(source, &mut encoder)?;
+            encoder.finish()
+        }
+        Form::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(sink, 0)?;
+            copy(source, &mut encoder)?;
+            encoder.finish()
+        }
+    }
+}
+
+/// With a larger buffer than [`io::copy`] has.
+fn copy(source: &mut impl Read, target: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => target.write_all(&buffer[..count])?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Hashes and counts what passes through it.
+struct Hashed<T> {
+    inner: T,
+    hasher: Hasher,
+    count: u64,
+}
+
+impl<T: Read> Read for Hashed<T> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(target)?;
+        self.hasher.update(&target[..count]);
+        self.count += count as u64;
+        Ok(count)
+    }
+}
+
+impl<T: Write> Write for Hashed<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.count += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
