@@ -5,7 +5,6 @@
 
 use crate::layer::{LayerRecord, RootDirectory};
 use crate::parents::parents_over;
-use crate::remove::chain_ids;
 use crate::snapshot::is_mounted;
 use crate::{Image, ImageError, Images};
 use carboy_oci::Digest;
@@ -71,7 +70,7 @@ impl Images {
     }
 
     fn plan(&self, image: &Image, container_dir: &Path) -> Result<(RootMount, Vec<Step>), ImageError> {
-        let layers = distinct_topmost(image.layers());
+        let layers = self.stacked(image.layers())?;
         let diff_ids = || layers.iter().rev().map(|(diff_id, _)| diff_id.clone());
         let mut steps = vec![Step::Record { path: container_dir.join(LAYERS_FILE), layers: diff_ids().collect() }];
         steps.extend(diff_ids().map(|diff_id| Step::MountLayer { diff_id }));
@@ -235,12 +234,4 @@ fn make(path: &Path) -> Result<(), ImageError> {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(FileError::at("create folder", path)(e).into()),
         _ => Ok(()),
     }
-}
-
-/// Diff IDs with chain IDs, topmost first, each once. Of a layer that occurs twice only the topmost counts: what it adds and hides, it
-/// adds and hides there over everything below; and overlayfs refuses one directory twice.
-pub(crate) fn distinct_topmost(base_first: &[Digest]) -> Vec<(Digest, Digest)> {
-    let mut seen = HashSet::new();
-    let layers = base_first.iter().cloned().zip(chain_ids(base_first)).rev();
-    layers.filter(|(diff_id, _)| seen.insert(diff_id.clone())).collect()
 }

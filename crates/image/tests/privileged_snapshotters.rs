@@ -11,6 +11,7 @@ use carboy_store::Hasher;
 use common::*;
 use rustix::fs::XattrFlags;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -26,6 +27,7 @@ suite!(
     a_tree_with_everything,
     sparse_files,
     whiteouts_and_opaque_directories,
+    an_opaque_root_hides_all_layers_below,
     the_last_entry_of_a_name_wins,
     layers_of_other_formats,
     a_debian_system,
@@ -55,10 +57,11 @@ file_systems!(
 );
 
 fn everywhere(kind: &str, choice: SnapshotterChoice) {
-    let tests: [fn(SnapshotterChoice); 9] = [
+    let tests: [fn(SnapshotterChoice); 10] = [
         a_tree_with_everything,
         sparse_files,
         whiteouts_and_opaque_directories,
+        an_opaque_root_hides_all_layers_below,
         the_last_entry_of_a_name_wins,
         layers_of_other_formats,
         overlay_attributes_are_not_smuggled_in,
@@ -189,6 +192,44 @@ fn whiteouts_and_opaque_directories(choice: SnapshotterChoice) {
             .collect::<Vec<_>>()
     };
     assert_eq!(names(&seen), names(&listing(&expected)));
+}
+
+/// overlayfs itself does not look whether the root of a layer is opaque, and docker and podman leave it at that; umoci removes what is
+/// below, as the image-spec has it, and so it is here.
+fn an_opaque_root_hides_all_layers_below(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let mut base = TarBuilder::default();
+    base.directory("./", 0o700).directory("dir", 0o700).file("dir/below", b"1").file("below", b"1");
+    let mut top = TarBuilder::default();
+    // What the layer itself has stays, wherever in it the mark stands; `dir` is not described, and keeps nothing of the hidden one.
+    top.file("before", b"2").file(".wh..wh..opq", b"").file("dir/new", b"2");
+    let mut over = TarBuilder::default();
+    over.file("dir/over", b"3");
+    let layers = [base.finish(), top.finish(), over.finish()];
+    let image = sandbox.image("opaque", &layers);
+    let names = |root: &Path| -> Vec<String> {
+        let listed = listing(root);
+        let mut names: Vec<String> = listed.keys().map(|name| name.display().to_string()).collect();
+        names.retain(|name| !name.is_empty());
+        names
+    };
+    let expected = ["before", "dir", "dir/new", "dir/over"];
+    sandbox.with_root(&image, |root| {
+        assert_eq!(names(root), expected);
+        assert_eq!(fs::metadata(root.join("dir")).unwrap().mode() & 0o777, 0o755);
+    });
+    fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
+    let seen = sandbox.images.view(image.layers(), None).unwrap().root().unwrap();
+    assert_eq!(names(Path::new(&format!("/proc/self/fd/{}", seen.as_raw_fd()))), expected);
+    drop(seen);
+    // A link to what the layer hides is none.
+    let mut link = TarBuilder::default();
+    link.file(".wh..wh..opq", b"").hard_link("link", "below");
+    assert!(sandbox.layer(&link.finish()).unwrap_err().to_string().contains("hides"));
+    let mut over_opaque = TarBuilder::default();
+    over_opaque.hard_link("link", "below");
+    let error = sandbox.try_image("link", &[layers[0].clone(), layers[1].clone(), over_opaque.finish()]).unwrap_err();
+    assert!(error.to_string().starts_with("layer "), "{error}");
 }
 
 fn the_last_entry_of_a_name_wins(choice: SnapshotterChoice) {

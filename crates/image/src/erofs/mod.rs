@@ -46,6 +46,7 @@ pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), La
         entries,
         size: tree.content_size(),
         root: tree.root_directory(),
+        opaque: tree.hides_all_below(),
         implicit: tree.implicit_directories(),
         links: tree.links_below(),
         ..TarSummary::default()

@@ -4,6 +4,7 @@ mod buffers;
 mod inflate;
 mod pipeline;
 
+pub(crate) use buffers::is_hole;
 pub(crate) use inflate::Format;
 pub(crate) use pipeline::Copy;
 
@@ -34,6 +35,10 @@ pub(crate) struct LayerRecord {
     pub(crate) entries: u64,
     /// Metadata of the root directory, if the layer has an entry for it.
     pub(crate) root: Option<RootDirectory>,
+    /// Nothing of lower layers is seen. overlayfs does not ask a layer's root directory whether it is opaque: the layers below are not
+    /// stacked at all then.
+    #[serde(default)]
+    pub(crate) opaque: bool,
     /// Unpacked only: objects whose owner could not be set, because the ID is not mapped.
     #[serde(default)]
     pub(crate) unowned: u64,

@@ -78,7 +78,10 @@ impl Images {
     /// # Errors
     /// If a layer links to a file that no layer below it has, or the disk refuses.
     pub(crate) fn adopt_parents(&self, diff_ids: &[Digest]) -> Result<(), ImageError> {
-        let chains = chain_ids(diff_ids);
+        // What is below the lowest layer that is seen is nothing to the others.
+        let lowest = self.lowest_seen(diff_ids)?;
+        let chains = chain_ids(diff_ids).split_off(lowest);
+        let diff_ids = &diff_ids[lowest..];
         for at in 0..diff_ids.len() {
             let folder = self.store.layer_dir(&diff_ids[at]);
             let links = read_words(&folder.join(LINKS))?;

@@ -32,6 +32,8 @@ pub(crate) struct TarSummary {
     pub(crate) size: u64,
     /// The root directory, if it has an entry.
     pub(crate) root: Option<RootDirectory>,
+    /// Whether the root directory is opaque: nothing of lower layers is seen.
+    pub(crate) opaque: bool,
     /// Directories that have things in them but no entry.
     pub(crate) implicit: Vec<Vec<u8>>,
     /// Hard links to what lower layers have: target and name. A target that is still seen under its own name is a name of itself too.
