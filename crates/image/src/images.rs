@@ -2,7 +2,7 @@
 
 use crate::layer::LayerRecord;
 use crate::snapshot::{self, Snapshotter};
-use crate::{Garbage, Image, ImageError, SnapshotterChoice, SnapshotterKind, StoreSettings};
+use crate::{Garbage, Image, ImageError, LayerLimits, SnapshotterChoice, SnapshotterKind, StoreSettings};
 use carboy_oci::image::{Descriptor, ImageConfig, Manifest};
 use carboy_oci::{Digest, Reference};
 use carboy_state::file::read_json_if_exists;
@@ -17,6 +17,7 @@ pub struct Images {
     pub(crate) store: Store,
     pub(crate) snapshotter: Box<dyn Snapshotter>,
     pub(crate) drop_blobs: bool,
+    pub(crate) limits: LayerLimits,
 }
 
 /// Layers of a pull that was killed are kept so long for the next pull of the same, unless another one succeeds before, or something is
@@ -33,7 +34,7 @@ impl Images {
         let settings = StoreSettings::read(root)?;
         let choice = if choice == SnapshotterChoice::Auto { settings.snapshotter } else { choice };
         let snapshotter = snapshot::choose(&store, choice)?;
-        let images = Images { store, snapshotter, drop_blobs: settings.drop_blobs };
+        let images = Images { store, snapshotter, drop_blobs: settings.drop_blobs, limits: settings.limits };
         if images.store.has_dead_leases(KEPT_FOR_RESUMING)? {
             images.collect()?;
         }

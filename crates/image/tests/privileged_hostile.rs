@@ -5,13 +5,14 @@
 mod common;
 
 use carboy_image::SnapshotterChoice::{self, Erofs, Overlay};
-use carboy_image::{ImageError, LoadSource};
-use carboy_oci::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
+use carboy_image::{ImageError, Images, LoadSource};
+use carboy_oci::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
 use carboy_store::Hasher;
 use common::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Both snapshotters, each test.
@@ -26,7 +27,9 @@ suite!(
     numbers_that_lie,
     names_that_lead_elsewhere,
     whiteouts_that_lead_elsewhere,
-    directories_as_deep_as_a_path_can_be
+    directories_as_deep_as_a_path_can_be,
+    ten_gigabytes_of_zeros,
+    a_million_entries,
 );
 
 /// A header whose field is replaced, with its right checksum.
@@ -87,7 +90,7 @@ fn numbers_that_lie(choice: SnapshotterChoice) {
         sandbox.with_root(&image, |root| {
             let meta = fs::metadata(root.join("x")).unwrap();
             assert_eq!(meta.len().to_string(), size);
-            assert!(std::os::unix::fs::MetadataExt::blocks(&meta) < 100_000_000);
+            assert!(meta.blocks() < 100_000_000);
         });
         fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
     }
@@ -182,6 +185,169 @@ fn directories_as_deep_as_a_path_can_be(choice: SnapshotterChoice) {
     sandbox.images.collect().unwrap();
     sandbox.assert_nothing_left();
     assert_eq!(fs::read_dir(sandbox.path("root/layers")).unwrap().count(), 0);
+}
+
+const ZEROS: u64 = 10 << 30;
+
+/// A tar that holds one file of so many zeros, but for what is cut off at its end.
+fn zeros_header() -> Vec<u8> {
+    // GNU's binary number (tar(5), "base-256").
+    let mut field = vec![0x80, 0, 0, 0];
+    field.extend(ZEROS.to_be_bytes());
+    with_field(&TarBuilder::default().file("zeros", b"").take(), 124, &field)[..512].to_vec()
+}
+
+/// The same as zstd, in 320 KB: blocks of one repeated byte, 128 KiB each (RFC 8878, 3.1.1.2.2).
+fn zstd_bomb() -> Vec<u8> {
+    let block = |kind: u32, size: usize, last: bool| {
+        let header = (size as u32) << 3 | kind << 1 | u32::from(last);
+        header.to_le_bytes()[..3].to_vec()
+    };
+    // No size of the content, no checksum; a window of 128 KiB.
+    let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
+    bomb.extend(block(0, 512, false));
+    bomb.extend(zeros_header());
+    let count = ZEROS >> 17;
+    for number in 1..=count {
+        bomb.extend(block(1, 128 << 10, number == count));
+        bomb.push(0);
+    }
+    bomb
+}
+
+/// The same as gzip, in 10 MB: members of a MiB each, as many as there have to be.
+fn gzip_bomb(mebibytes: usize) -> Vec<u8> {
+    let member = pipe("gzip", &["-9", "-n"], &vec![0; 1 << 20]);
+    [gzip(&zeros_header()), member.repeat(mebibytes)].concat()
+}
+
+fn ten_gigabytes_of_zeros(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let take = |images: &Images, blob: &[u8], diff_id: &carboy_oci::Digest| {
+        let intake = images.intake().unwrap();
+        intake.ingest_layer(&descriptor(blob, OCI_LAYER_GZIP), diff_id, &mut &blob[..], &|_| {})
+    };
+    let any = Hasher::digest_of(b"any");
+    let zstd = zstd_bomb();
+    assert!(zstd.len() < 330_000);
+    let error = take(&sandbox.images, &zstd, &any).unwrap_err().to_string();
+    assert!(error.contains("may inflate to (layer-growth-limit in store.conf)"), "{error}");
+    sandbox.assert_nothing_left();
+
+    // gzip grows no more than a layer may that is a disk image of zeros: what it grows to takes no space.
+    let gzip = gzip_bomb((ZEROS >> 20) as usize);
+    assert!(gzip.len() as u64 > ZEROS / 1032 && gzip.len() < 16 << 20);
+    let mut hasher = Hasher::sha256();
+    hasher.update(&zeros_header());
+    let zero = vec![0; 1 << 20];
+    (0..ZEROS >> 20).for_each(|_| hasher.update(&zero));
+    let diff_id = hasher.finish();
+    take(&sandbox.images, &gzip, &diff_id).unwrap();
+    let layer = sandbox.images.store().layer_dir(&diff_id);
+    let file = layer.join(if choice == Erofs { "tar" } else { "fs/zeros" });
+    let meta = fs::metadata(&file).unwrap();
+    assert!(meta.len() >= ZEROS && meta.blocks() * 512 < 1 << 20, "{} of {}", meta.blocks() * 512, meta.len());
+    sandbox.images.collect().unwrap();
+
+    // Whoever does not want even that, says so.
+    for (setting, cause) in [
+        ("layer-size-limit = 100M", "limit of 104857600 bytes uncompressed (layer-size-limit in store.conf)"),
+        ("layer-growth-limit = 20", "may inflate to (layer-growth-limit in store.conf)"),
+    ] {
+        fs::write(sandbox.path("root/store.conf"), setting).unwrap();
+        let images = Images::open(&sandbox.path("root"), &sandbox.path("run"), choice).unwrap();
+        let error = take(&images, &gzip, &diff_id).unwrap_err().to_string();
+        assert!(error.contains(cause), "{setting}: {error}");
+        sandbox.assert_nothing_left();
+        assert_eq!(fs::read_dir(sandbox.path("root/layers")).unwrap().count(), 0);
+    }
+}
+
+/// Makes a tar of so many empty files while it is read.
+struct Many {
+    count: u32,
+    number: u32,
+    block: [u8; 512],
+    at: usize,
+}
+
+impl Many {
+    fn new(count: u32) -> Self {
+        Many { count, number: 0, block: [0; 512], at: 512 }
+    }
+}
+
+impl std::io::Read for Many {
+    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == 512 {
+            if self.number == self.count + 2 {
+                return Ok(0);
+            }
+            self.block = [0; 512];
+            if self.number < self.count {
+                let name = format!("d{}/f{}", self.number / 1000, self.number);
+                let tar = TarBuilder::default().file(&name, b"").take().finish();
+                self.block.copy_from_slice(&tar[..512]);
+            }
+            (self.number, self.at) = (self.number + 1, 0);
+        }
+        let count = target.len().min(512 - self.at);
+        target[..count].copy_from_slice(&self.block[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Peak memory of this process in bytes.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// To make as many files takes a file system its minutes: the directory snapshotter gets a tenth of them.
+fn a_million_entries(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let folders: u32 = if choice == Erofs { 1000 } else { 100 };
+    let tar = || Many::new(folders * 1000);
+    let mut hasher = Hasher::sha256();
+    let size = std::io::copy(&mut tar(), &mut Hashing(&mut hasher)).unwrap();
+    let diff_id = hasher.finish();
+    let blob: carboy_oci::image::Descriptor =
+        serde_json::from_value(json!({ "mediaType": OCI_LAYER, "digest": diff_id, "size": size })).unwrap();
+    let before = peak_memory();
+    let intake = sandbox.images.intake().unwrap();
+    intake.ingest_layer(&blob, &diff_id, &mut tar(), &|_| {}).unwrap();
+    let taken = peak_memory() - before;
+    assert!(taken < 512 << 20, "{taken} bytes");
+    eprintln!("{choice:?}: {} MiB of memory", taken >> 20);
+    let (manifest, config) = manifest_and_config(&[blob], &[diff_id]);
+    let image = intake.finish(&[], OCI_MANIFEST, &manifest, &config).unwrap();
+    sandbox.with_root(&image, |root| {
+        for folder in [0, folders / 2, folders - 1] {
+            assert_eq!(fs::read_dir(root.join(format!("d{folder}"))).unwrap().count(), 1000);
+        }
+        assert!(root.join(format!("d{}/f{}", folders - 1, folders * 1000 - 1)).exists());
+    });
+    drop(intake);
+    fs::remove_dir_all(sandbox.path("root/containers")).unwrap();
+    sandbox.images.remove(image.id.as_str(), true, &|_| None).unwrap();
+    sandbox.images.collect().unwrap();
+    assert_eq!(fs::read_dir(sandbox.path("root/layers")).unwrap().count(), 0);
+}
+
+/// Hashes what is written.
+struct Hashing<'a>(&'a mut Hasher);
+
+impl std::io::Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An OCI layout that is written by hand.

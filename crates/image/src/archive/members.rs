@@ -3,9 +3,10 @@
 use super::LoadSource;
 use crate::layer::Format;
 use crate::tar::{Kind, Reader, components, join};
-use crate::{ImageError, LayerError};
+use crate::{ImageError, LayerError, StoreSettings};
 use carboy_state::file::FileError;
 use rustix::fs::{Mode, OFlags};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -166,18 +167,39 @@ pub(crate) fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Resu
     stream.take(4).read_to_end(&mut magic).map_err(unreadable)?;
     refuse_unknown(&magic, name)?;
     let format = Format::of(&magic);
-    let mut input = BufReader::with_capacity(256 << 10, io::Cursor::new(magic).chain(stream));
+    let packed = Cell::new(0);
+    let counted = Counted { inner: io::Cursor::new(magic).chain(stream), count: &packed };
+    let mut input = BufReader::with_capacity(256 << 10, counted);
     let mut reader = format.reader(&mut input).map_err(unreadable)?;
     let mut buffer = vec![0; 256 << 10];
+    let (limits, mut size) = (StoreSettings::default().limits, 0);
     loop {
         // Apart, so that a full disk is not taken for a bad archive.
         let count = reader.read(&mut buffer).map_err(unreadable)?;
         if count == 0 {
             break;
         }
+        size += count as u64;
+        if format != Format::Plain && size > limits.of_blob(packed.get()).0 {
+            return Err(unreadable(io::Error::other("it inflates to more than any archive of images does")));
+        }
         file.write_all(&buffer[..count]).map_err(FileError::at("write", &path))?;
     }
     Ok(file)
+}
+
+/// Counts what is read through it.
+struct Counted<'a, R> {
+    inner: R,
+    count: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(target)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
 }
 
 fn scan(file: &File) -> Result<HashMap<String, Member>, LayerError> {

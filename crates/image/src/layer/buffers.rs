@@ -10,6 +10,15 @@ pub(crate) const SIZE: usize = 256 << 10;
 /// Buffers that may wait in one channel: what bounds a pipeline's memory.
 const DEPTH: usize = 6;
 
+/// Fewer zeros than this are written like anything else.
+const HOLE: usize = 32 << 10;
+
+/// Whether bytes are so many zeros that a file rather has a hole there.
+pub(crate) fn is_hole(bytes: &[u8]) -> bool {
+    // Each byte like the one before: memcmp ends with the first that is not.
+    bytes.len() >= HOLE && bytes[0] == 0 && bytes[1..] == bytes[..bytes.len() - 1]
+}
+
 type Free = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// Buffers to be used again, so that their pages are faulted in once.

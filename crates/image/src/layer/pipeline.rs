@@ -11,7 +11,7 @@
 //! ends or its consumers are gone; the caller's thread reads the source to its end even after a later stage has failed, so that a
 //! damaged download is reported as what it is, a wrong digest, and not as a strange tar.
 
-use super::buffers::{Buffer, ChannelReader, Pool, channel};
+use super::buffers::{Buffer, ChannelReader, Pool, channel, is_hole};
 use super::inflate::{Format, Window};
 use super::{LayerIngest, LayerRecord, Progress};
 use crate::LayerError;
@@ -24,17 +24,13 @@ use carboy_state::file::{Durability, FileError, sync_folder, write_json};
 use carboy_store::{Hasher, StoreError};
 use rustix::fs::Advice;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
-
-/// A blob may grow to this many bytes, plus [`RATIO_LIMIT`] times its own size.
-const FREE_GROWTH: u64 = 1 << 30;
-/// Real layers grow to 2 to 10 times their size.
-const RATIO_LIMIT: u64 = 250;
 
 pub(super) fn run(layer: LayerIngest<'_>, src: &mut dyn Read, progress: Progress<'_>) -> Result<(), LayerError> {
     let folder = layer.ingest.folder();
@@ -59,7 +55,7 @@ pub(super) fn run(layer: LayerIngest<'_>, src: &mut dyn Read, progress: Progress
         let (to_inflate, raw) = channel();
         let (to_hash, mut hashed) = channel();
         let (to_unpack, mut tar) = channel();
-        let limit = FREE_GROWTH.saturating_add(layer.blob.size.saturating_mul(RATIO_LIMIT));
+        let limit = layer.images.limits.of_blob(layer.blob.size);
         let begin: Vec<u8> = first.iter().flat_map(|buffer| buffer.iter().take(32).copied()).collect();
         let inflate = spawn(scope, "inflate", move || {
             let _window = Window::wait(&begin);
@@ -154,6 +150,7 @@ fn publish(
         size: outcome.summary.size,
         entries: outcome.summary.entries,
         root: outcome.summary.root,
+        opaque: outcome.summary.opaque,
         unowned: outcome.summary.unowned,
         skipped_devices: outcome.summary.skipped_devices,
     };
@@ -243,13 +240,13 @@ fn inflate(
     format: Format,
     mut raw: ChannelReader,
     next: &[SyncSender<Arc<Buffer>>],
-    limit: u64,
+    (limit, what): (u64, &'static str),
 ) -> Result<Inflated, LayerError> {
     let mut size = 0;
     let mut pass_on = |buffer: Arc<Buffer>| -> Result<bool, LayerError> {
         size += buffer.len() as u64;
         if size > limit {
-            return Err(LayerError::Limit { what: "bytes uncompressed", limit });
+            return Err(LayerError::Limit { what, limit });
         }
         Ok(next.iter().all(|next| next.send(buffer.clone()).is_ok()))
     };
@@ -290,7 +287,12 @@ impl Copy {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
-        self.file.write_all(bytes).map_err(FileError::at("write", &self.path))?;
+        if is_hole(bytes) {
+            let end = self.written + bytes.len() as u64;
+            self.file.set_len(end).map_err(FileError::at("extend", &self.path))?;
+        } else {
+            self.file.write_all_at(bytes, self.written).map_err(FileError::at("write", &self.path))?;
+        }
         self.written += bytes.len() as u64;
         if self.written - self.begun >= WRITEBACK {
             // Starts writing dirty pages back without waiting for them, and keeps them cached (mm/fadvise.c: dirty pages are not dropped).

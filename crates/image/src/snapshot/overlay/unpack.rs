@@ -6,6 +6,7 @@
 
 use super::place::{Metadata, Placer};
 use crate::LayerError;
+use crate::layer::is_hole;
 use crate::tar::{Kind, Reader, Segment, TarSummary};
 use crate::tree::{Body, Id, Tree};
 use carboy_state::file::FileError;
@@ -41,6 +42,7 @@ pub(super) fn unpack(
     let mut summary = content.summary;
     summary.size = tree.content_size();
     summary.root = tree.root_directory();
+    summary.opaque = tree.hides_all_below();
     summary.implicit = tree.implicit_directories();
     summary.links = tree.links_below();
     Placer::new(&tree, &work.join(tree_name), &data, privileged)?.place(&mut summary)?;
@@ -66,9 +68,10 @@ impl Content {
         let file = File::options().write(true).create_new(true).open(&path).map_err(FileError::at("create", &path))?;
         let Body::File { size, sparse, .. } = &tree.inode(id).body else { return Ok(()) };
         let whole = [Segment { offset: 0, length: *size }];
-        let mut target = Target { file: &file, segments: sparse.as_deref().unwrap_or(&whole), done: 0 };
+        let segments = sparse.as_deref().unwrap_or(&whole);
+        let mut target = Target { file: &file, segments, done: 0, has_holes: sparse.is_some() };
         reader.content(|bytes| target.write(bytes).map_err(|e| FileError::at("write", &path)(e).into()))?;
-        if sparse.is_some() {
+        if target.has_holes {
             file.set_len(*size).map_err(FileError::at("extend", &path))?;
         }
         let metadata = Metadata { inode: tree.inode(id), privileged: self.privileged };
@@ -87,6 +90,8 @@ struct Target<'a> {
     segments: &'a [Segment],
     /// Bytes of the first segment that are written.
     done: u64,
+    /// Not everything was written.
+    has_holes: bool,
 }
 
 impl Target<'_> {
@@ -100,7 +105,11 @@ impl Target<'_> {
                 break;
             }
             let count = bytes.len().min(usize::try_from(first.length - self.done).unwrap_or(usize::MAX));
-            self.file.write_all_at(&bytes[..count], first.offset + self.done)?;
+            if is_hole(&bytes[..count]) {
+                self.has_holes = true;
+            } else {
+                self.file.write_all_at(&bytes[..count], first.offset + self.done)?;
+            }
             self.done += count as u64;
             bytes = &bytes[count..];
         }
