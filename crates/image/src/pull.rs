@@ -93,7 +93,13 @@ fn take_in(
         return Ok(Pulled { image, digest: digest.clone(), is_new: false });
     }
     let strict = options.platform.is_some();
-    let chosen = resolve::choose(images, repository, &target, &wanted, strict)?;
+    let chosen = match resolve::choose(images, repository, &target, &wanted, strict) {
+        // The tag was moved after it was looked up, and what it meant is gone already.
+        Err(error) if error.kind() == PullErrorKind::NotFound && target != Target::of(reference) => {
+            resolve::choose(images, repository, &Target::of(reference), &wanted, strict)?
+        }
+        other => other?,
+    };
     progress.event(Event::Started(reference));
     let (manifest, config) =
         resolve::configuration(images, repository, reference, &chosen, (&wanted, strict), progress)?;

@@ -131,6 +131,70 @@ fn a_sound_image_for_comparison() {
     assert_eq!(sandbox.images.list().unwrap().len(), 1);
 }
 
+/// The image whose layer holds this, as what a registry has of it.
+fn shelf_of(content: &[u8]) -> Shelf {
+    let mut shelf = Shelf::default();
+    shelf.image(&[&tar("a", content)]);
+    shelf
+}
+
+#[test]
+fn a_tag_that_moves_between_head_and_get() {
+    let (first, second, third) = (shelf_of(b"first"), shelf_of(b"second"), shelf_of(b"third"));
+    let digest_of = |shelf: &Shelf| digest(&shelf.0["latest"]).to_string();
+    let (looked_up, moved) = (digest_of(&second), digest_of(&third));
+    // What the tag means to GET, and whether the manifest that HEAD named is still there.
+    let now = std::sync::Arc::new(Mutex::new((first.clone(), true)));
+    let (shown, announced) = (now.clone(), looked_up.clone());
+    let server = Server::start(move |request| {
+        let name = request.path.rsplit('/').next().unwrap();
+        let (current, kept) = &*shown.lock().unwrap();
+        if request.method == "HEAD" {
+            return with(200, &[("Docker-Content-Digest", &announced)], "");
+        }
+        let found = current.0.get(name).or_else(|| second.0.get(name).filter(|_| *kept && name != "latest"));
+        let manifest =
+            found.cloned().or_else(|| second.0.get("latest").filter(|_| *kept && name == announced).cloned());
+        manifest.map_or_else(|| status(404), body)
+    });
+    let sandbox = Sandbox::new();
+    let reference = server.reference("x");
+    let means = || sandbox.images.find(&reference.to_string()).unwrap().unwrap();
+    sandbox.pull(&server, &NoProgress).unwrap();
+    assert_eq!(means().manifest.digest.to_string(), digest_of(&first));
+    // HEAD says the second, then the tag moves to the third: the second is what is pulled, whole.
+    *now.lock().unwrap() = (third.clone(), true);
+    sandbox.pull(&server, &NoProgress).unwrap();
+    assert_eq!(means().manifest.digest.to_string(), looked_up);
+    // The same again, and the second is deleted meanwhile: the third is pulled.
+    let sandbox = Sandbox::new();
+    let means = || sandbox.images.find(&reference.to_string()).unwrap().unwrap();
+    *now.lock().unwrap() = (first, true);
+    sandbox.pull(&server, &NoProgress).unwrap();
+    *now.lock().unwrap() = (third, false);
+    sandbox.pull(&server, &NoProgress).unwrap();
+    assert_eq!(means().manifest.digest.to_string(), moved);
+    let names = sandbox.images.list().unwrap().into_iter().flat_map(|image| image.names).collect::<Vec<_>>();
+    assert!(!names.iter().any(|name| name.to_string().ends_with(&looked_up)), "{names:?}");
+}
+
+#[test]
+fn more_layers_and_larger_documents_than_there_are() {
+    let layer = tar("a", b"x");
+    let mut shelf = Shelf::default();
+    shelf.image(&vec![&layer[..]; 501]);
+    let error = chain(&Sandbox::new().fails(&shelf.serve()));
+    assert!(error.contains("501 layers, more than the 500"), "{error}");
+    let mut shelf = Shelf::default();
+    shelf.0.insert("latest".to_owned(), vec![b' '; (4 << 20) + 1]);
+    let error = chain(&Sandbox::new().fails(&shelf.serve()));
+    assert!(error.contains("4194304"), "{error}");
+    let mut shelf = Shelf::default();
+    shelf.image_with(&" ".repeat((8 << 20) + 1), &[&layer]);
+    let error = chain(&Sandbox::new().fails(&shelf.serve()));
+    assert!(error.contains("8388608"), "{error}");
+}
+
 #[test]
 fn a_layer_with_other_content() {
     let layer = tar("a", &[1; 5000]);
