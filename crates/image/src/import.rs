@@ -35,6 +35,16 @@ impl Images {
     /// # Errors
     /// If it cannot be read, or holds what no layer may hold.
     pub fn import(&self, tar: &mut dyn Read, what: &str, options: &ImportOptions) -> Result<Image, ImageError> {
+        let imported = self.import_layer(tar, what, options);
+        match &imported {
+            // The tar's own error is the one to report.
+            Err(_) => drop(self.collect()),
+            Ok(_) => self.clear_up_after_the_dead()?,
+        }
+        imported
+    }
+
+    fn import_layer(&self, tar: &mut dyn Read, what: &str, options: &ImportOptions) -> Result<Image, ImageError> {
         // Its digest is its name in the store, so that it must be read once before it can be taken in.
         let mut file = unpacked(&self.store.root().join("ingest"), tar, what)?;
         let (digest, size) = hash(&mut file)?;

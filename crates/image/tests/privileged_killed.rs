@@ -1,5 +1,5 @@
-//! SIGKILL at every step that changes the store, of a pull, a load, a removal, a tag and a collection, and at random times: no finished
-//! image is lost, the next command puts everything away, and a check that reads every byte finds nothing wrong.
+//! SIGKILL at every step that changes the store, of a pull, a load, a copy, an import, a removal, a tag, a collection and of blobs made
+//! anew, and at random times, at least 300 times in all, which the tests assert: no finished image is lost, the next command puts everything away, and a check that reads every byte finds nothing wrong.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,10 @@ mod server;
 
 use carboy_distribution::Client;
 use carboy_image::pull::{NoProgress, PullOptions, pull};
-use carboy_image::{CheckOptions, Images, LoadSource, SnapshotterChoice};
+use carboy_image::{CheckOptions, Images, ImportOptions, LoadSource, Members, SnapshotterChoice};
+use carboy_transport::{
+    CopyOptions, Destination, LayoutDestination, LayoutSource, Silent, StoreDestination, StoreSource, copy,
+};
 use common::{TarBuilder, Unmount, manifest_and_config, shell};
 use rustix::process::Signal;
 use server::{Server, body, status};
@@ -43,6 +46,9 @@ fn child() {
             pull(&images, &Client::default(), &reference, &options, &NoProgress).unwrap();
         }
         ["load", tag] => load(&images, &dir, tag),
+        ["import", name] => import(&images, &dir, name),
+        ["copy", tag] => copy_in(&images, &dir, tag),
+        ["copy-out", tag] => copy_out(&images, &dir, tag),
         ["remove", name] => {
             images.remove(name, true, &|_| None).unwrap();
         }
@@ -56,6 +62,39 @@ fn child() {
 
 fn load(images: &Images, dir: &Path, tag: &str) {
     images.load(LoadSource::Path(&dir.join("layouts").join(tag)), &|_, _, _| {}).unwrap();
+}
+
+/// A tar, compressed, as an image of one layer.
+fn import(images: &Images, dir: &Path, name: &str) {
+    let options = ImportOptions {
+        name: Some(name.parse().unwrap()),
+        os: "linux".to_owned(),
+        architecture: "amd64".to_owned(),
+        created: "2024-05-06T07:08:09Z".to_owned(),
+        ..ImportOptions::default()
+    };
+    let mut tar = fs::File::open(dir.join("import.tar.gz")).unwrap();
+    images.import(&mut tar, "import.tar.gz", &options).unwrap();
+}
+
+/// `oci:` to `carboy:`.
+fn copy_in(images: &Images, dir: &Path, tag: &str) {
+    let layout = dir.join("layouts").join(tag);
+    let members = Members::open(LoadSource::Path(&layout), &dir.join("root/ingest")).unwrap();
+    let source = LayoutSource::open(members, "a layout".to_owned(), Some(tag)).unwrap();
+    let target = Box::new(StoreDestination::new(images, vec![tag.parse().unwrap()]).unwrap());
+    copy(&source, &*target, &CopyOptions::default(), &Silent).unwrap();
+    target.finish().unwrap();
+}
+
+/// `carboy:` to `oci:`, of an image whose blobs were dropped.
+fn copy_out(images: &Images, dir: &Path, tag: &str) {
+    let source = StoreSource::open(images, tag).unwrap();
+    let out = dir.join("out");
+    let _ = fs::remove_dir_all(&out);
+    let target = Box::new(LayoutDestination::new(out, Some("x".to_owned())).unwrap());
+    copy(&source, &*target, &CopyOptions::default(), &Silent).unwrap();
+    target.finish().unwrap();
 }
 
 /// A store on a file system of its own in memory, a registry and OCI layouts with two images, the first of which is in the store. The
@@ -77,6 +116,9 @@ impl World {
         let unmount = Unmount(dir.clone());
         shell(temp.path(), "truncate -s 96M image; mkfs.ext4 -q image; mount -o loop image mount");
         let server = serve(&dir);
+        let mut tar = TarBuilder::default();
+        tar.file("imported/a", &[5; 50_000]).file("imported/b", b"b");
+        fs::write(dir.join("import.tar.gz"), common::gzip(&tar.finish())).unwrap();
         let mut world = World { dir, server, baseline: BTreeSet::new(), kills: 0, _unmount: unmount, _temp: temp };
         load(&open(&world.dir), &world.dir, "first");
         world.baseline = world.files();
@@ -148,8 +190,12 @@ impl World {
     }
 
     fn remove_second(&self) {
+        self.remove("second");
+    }
+
+    fn remove(&self, name: &str) {
         let images = open(&self.dir);
-        while let Some(image) = images.find("second").unwrap() {
+        while let Some(image) = images.find(name).unwrap() {
             images.remove(image.id.as_str(), true, &|_| None).unwrap();
         }
     }
@@ -249,6 +295,47 @@ fn a_load_at_every_point() {
 
 #[test]
 #[ignore = "needs root: mounts"]
+fn a_copy_and_an_import_at_every_point() {
+    let mut world = World::new();
+    let copied = world.at_every_point(
+        "copy second",
+        |_| {},
+        |world| {
+            copy_in(&open(&world.dir), &world.dir, "second");
+            world.remove_second();
+        },
+    );
+    let imported = world.at_every_point(
+        "import imported",
+        |_| {},
+        |world| {
+            import(&open(&world.dir), &world.dir, "imported");
+            world.remove("imported");
+        },
+    );
+    assert!(copied >= 60 && imported >= 30, "{copied} + {imported} points");
+}
+
+#[test]
+#[ignore = "needs root: mounts"]
+fn blobs_made_anew_at_every_point() {
+    let mut world = World::new();
+    let dropped = |world: &World| {
+        let images = open(&world.dir);
+        load(&images, &world.dir, "second");
+        images.drop_blobs_of(&images.find("second").unwrap().unwrap()).unwrap();
+    };
+    let points = world.at_every_point("copy-out second", dropped, |world| {
+        // The first image shares a layer, whose blob it gets back.
+        world.remove_second();
+        load(&open(&world.dir), &world.dir, "first");
+        open(&world.dir).collect().unwrap();
+    });
+    assert!(points >= 10, "{points} points");
+}
+
+#[test]
+#[ignore = "needs root: mounts"]
 fn a_removal_a_tag_and_a_collection_at_every_point() {
     let mut world = World::new();
     let loaded = |world: &World| {
@@ -301,7 +388,8 @@ impl Random {
 fn anything_at_random_times() {
     let mut world = World::new();
     let pull = format!("pull {}", world.server.reference("second:second"));
-    let commands = [pull.as_str(), "load second", "remove second", "tag first new", "collect"];
+    let commands =
+        [pull.as_str(), "load second", "remove second", "tag first new", "collect", "import imported", "copy second"];
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let durations = commands.map(|command| {
         let begun = Instant::now();
@@ -312,7 +400,7 @@ fn anything_at_random_times() {
         begun.elapsed().as_micros() as u64
     });
     for round in 0..170 {
-        let chosen = random.below(5) as usize;
+        let chosen = random.below(commands.len() as u64) as usize;
         let command = commands[chosen];
         if command == "remove second" {
             load(&open(&world.dir), &world.dir, "second");
