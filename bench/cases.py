@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import time
 
@@ -240,6 +241,28 @@ def rmi(bench):
     finally:
         engines.close_all(started)
         registry.close()
+
+
+def snapshot(bench):
+    """A container's snapshot of the five layers prepared and removed: by the functions that the engine calls, in one process."""
+    program = pathlib.Path(bench.ours("examples/snapshot"))
+    if not program.exists():
+        print(f"  skipped snapshot: {program} does not exist: cargo build --release -p carboy-image --example snapshot")
+        return {}
+    layout = images.debian_layout()
+    ours = engines.Carboy(bench)
+    try:
+        ours.call("copy", "-q", f"oci:{layout}:bench", "carboy:bench:1")
+        folders = [str(ours.folder / name) for name in ("root", "run")]
+        figures = json.loads(quiet(program, *folders, "bench:1", str(4 * bench.runs)))
+    finally:
+        ours.close()
+    print(f"\nsnapshot of {figures['layers']} layers: {4 * bench.runs} runs; ms")
+    print("  {:24}{:>10}{:>10}{:>10}".format("", "the first", "min", "median"))
+    for key in ("prepare_ms", "remove_ms"):
+        first, *others = figures[key]
+        print(f"  {key[:-3]:24}{first:>10.3f}{min(others):>10.3f}{statistics.median(others):>10.3f}")
+    return figures
 
 
 def push(bench):

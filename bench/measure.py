@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -100,7 +101,15 @@ class Peer:
         null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
         start = time.perf_counter()
         pid = os.posix_spawnp(command[0], command, self.env, file_actions=null)
-        _, status, usage = os.wait4(pid, 0)
+        try:
+            _, status, usage = os.wait4(pid, 0)
+        except BaseException:
+            # Ended from outside: nothing that was started stays.
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            if self.account:
+                self.account.leave()
+            raise
         wall = time.perf_counter() - start
         cpu = (usage.ru_utime + usage.ru_stime) * 1000
         if self.account:
