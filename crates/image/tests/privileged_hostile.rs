@@ -320,7 +320,6 @@ fn a_million_entries(choice: SnapshotterChoice) {
     intake.ingest_layer(&blob, &diff_id, &mut tar(), &|_| {}).unwrap();
     let taken = peak_memory() - before;
     assert!(taken < 512 << 20, "{taken} bytes");
-    eprintln!("{choice:?}: {} MiB of memory", taken >> 20);
     let (manifest, config) = manifest_and_config(&[blob], &[diff_id]);
     let image = intake.finish(&[], OCI_MANIFEST, &manifest, &config).unwrap();
     sandbox.with_root(&image, |root| {
