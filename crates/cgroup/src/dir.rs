@@ -112,10 +112,17 @@ impl CgroupDir {
 }
 
 /// A file of the kernel's, whose size is not known beforehand.
-pub(crate) fn read_whole(dir: impl AsFd, name: &str) -> Result<String, Errno> {
+pub(crate) fn read_whole(dir: impl AsFd, name: impl rustix::path::Arg) -> Result<String, Errno> {
     let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut bytes = Vec::with_capacity(1024);
-    while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0 {
+    loop {
+        let room = bytes.capacity() - bytes.len();
+        let length = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))?;
+        // The kernel has a page for what it says at a time (seq_file): if it says less than there is room for, in less than a page, it is
+        // all that it has to say.
+        if length == 0 || length < room.min(1024) {
+            break;
+        }
         bytes.reserve(4096);
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -9,6 +9,7 @@ use crate::plan::{Step, What};
 use crate::stats::{self, Stats};
 use crate::undo;
 use crate::v2::V2Cgroup;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::path::{Path, PathBuf};
 
 /// One cgroup in the v1 hierarchies.
@@ -72,14 +73,18 @@ impl V1Cgroup {
 /// A new cpuset is empty, and no process can enter an empty one: each missing level takes its parent's.
 fn inherit_cpuset(mount: &Path, path: &Path) -> Result<(), CgroupError> {
     let Some(parent) = path.parent().filter(|parent| parent.starts_with(mount)) else { return Ok(()) };
-    let (dir, parent) = (CgroupDir::open(path)?, CgroupDir::open(parent)?);
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let mut value = parent.read(file)?;
-        if value.trim().is_empty() && parent.path != mount {
-            inherit_cpuset(mount, &parent.path)?;
-            value = parent.read(file)?;
+        let of_parent = parent.join(file);
+        let read = || dir::read_whole(CWD, &of_parent).map_err(|e| CgroupError::io("read", &of_parent, e));
+        let mut value = read()?;
+        if value.trim().is_empty() && parent != mount {
+            inherit_cpuset(mount, parent)?;
+            value = read()?;
         }
-        dir.write(file, value.trim())?;
+        let own = path.join(file);
+        let written = openat(CWD, &own, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let written = written.and_then(|file| dir::write_once(&file, value.trim()));
+        written.map_err(|e| CgroupError::io("write", &own, e))?;
     }
     Ok(())
 }
@@ -103,13 +108,8 @@ impl CgroupManager for V1Cgroup {
         let mut tasks = Vec::with_capacity(self.parts.len());
         for (_, path) in &self.parts {
             let file = path.join("tasks");
-            let fd = rustix::fs::open(
-                &file,
-                rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC,
-                rustix::fs::Mode::empty(),
-            )
-            .map_err(|e| CgroupError::io("open", &file, e))?;
-            tasks.push((fd, file));
+            let fd = openat(CWD, &file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+            tasks.push((fd.map_err(|e| CgroupError::io("open", &file, e))?, file));
         }
         let unified = self.unified.as_ref().map(V2Cgroup::dir).transpose()?;
         Ok(Joiner { tasks, unified, procs: None })
@@ -172,10 +172,10 @@ impl CgroupManager for V1Cgroup {
     }
 
     fn is_frozen(&self) -> Result<bool, CgroupError> {
-        match self.dir("freezer")? {
-            Some(dir) => Ok(dir.read("freezer.state")?.trim() != "THAWED"),
-            None => Ok(false),
-        }
+        let Some(path) = self.path("freezer") else { return Ok(false) };
+        let file = path.join("freezer.state");
+        let state = dir::read_whole(CWD, &file).map_err(|e| CgroupError::io("read", &file, e))?;
+        Ok(state.trim() != "THAWED")
     }
 
     fn kill_all(&self) -> Result<(), CgroupError> {

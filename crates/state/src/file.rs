@@ -96,9 +96,28 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) 
     write_atomic(path, &text, 0o644, durability)
 }
 
+/// Reads a whole file that is small, as records are: one read, without asking for the size before and for more afterwards.
+///
+/// # Errors
+/// As open(2) and read(2).
+pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(8192);
+    loop {
+        let room = bytes.capacity() - bytes.len();
+        match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
+            // Less than there is room for: a regular file has ended.
+            Ok(length) if length < room => return Ok(bytes),
+            Ok(_) => bytes.reserve(1 << 16),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
 /// Reads a value from JSON.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
-    let text = std::fs::read(path).map_err(FileError::at("read", path))?;
+    let text = read_small(path).map_err(FileError::at("read", path))?;
     serde_json::from_slice(&text).map_err(|e| FileError::at("parse", path)(e.into()))
 }
 
@@ -124,5 +143,17 @@ mod tests {
         assert!(write_json(&dir.path().join("no/x.json"), &1, Durability::Machine).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(read_json_if_exists::<i32>(&dir.path().join("none")).unwrap().is_none());
+    }
+
+    #[test]
+    fn files_of_any_size_are_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        for size in [0, 1, 8191, 8192, 8193, 300_000] {
+            let content: Vec<u8> = (0..size).map(|i| i as u8).collect();
+            std::fs::write(&path, &content).unwrap();
+            assert!(read_small(&path).unwrap() == content, "{size}");
+        }
+        assert_eq!(read_small(dir.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
     }
 }

@@ -88,11 +88,7 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: libc::size_t,
 /// # Errors
 /// The process goes on as before; `EBUSY` if it has other threads.
 pub fn leave_writable_mount() -> Result<(), Errno> {
-    // Another thread could write to the data while it is copied. A directory in procfs has a link for each entry.
-    if rustix::fs::stat("/proc/self/task")?.st_nlink != 3 {
-        return Err(Errno::BUSY);
-    }
-    let mut map = MemoryMap::read()?;
+    let mut map = MemoryMap::read_alone()?;
     let file = open_by_read_only_mount()?;
     let segments = segments();
     for segment in segments.iter().filter(|segment| !segment.writable) {
@@ -134,7 +130,9 @@ fn map_again(segment: &Segment, file: &OwnedFd) -> Result<(), Errno> {
 
 /// Replaces pages of a private file mapping by anonymous ones with the same content.
 fn copy_from_file(start: usize, length: usize) -> Result<(), Errno> {
-    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // All of it is written to at once: no fault for each page.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
     // SAFETY: new memory, wherever there is room.
     let copy = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
     check(copy as libc::c_long)?;
@@ -168,8 +166,14 @@ struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// What the kernel has now, by proc_pid_stat(5); without an auxiliary vector, which then stays as it is.
-    fn read() -> Result<MemoryMap, Errno> {
+    /// What the kernel has now, by proc_pid_stat(5); without an auxiliary vector, which then stays as it is. `EBUSY` if there is another
+    /// thread, which could write to the data while it is copied.
+    fn read_alone() -> Result<MemoryMap, Errno> {
+        let (map, threads) = Self::read()?;
+        if threads == 1 { Ok(map) } else { Err(Errno::BUSY) }
+    }
+
+    fn read() -> Result<(MemoryMap, u64), Errno> {
         let file = rustix::fs::open("/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut bytes = [0u8; 1024];
         let length = rustix::io::read(&file, &mut bytes)?;
@@ -178,12 +182,13 @@ impl MemoryMap {
         let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
         let mut fields = fields.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0));
         let mut skip = |count: usize| fields.nth(count).ok_or(Errno::INVAL);
-        let (start_code, end_code, start_stack) = (skip(23)?, skip(0)?, skip(0)?);
+        let threads = skip(17)?;
+        let (start_code, end_code, start_stack) = (skip(5)?, skip(0)?, skip(0)?);
         let (start_data, end_data, start_brk) = (skip(16)?, skip(0)?, skip(0)?);
         let (arg_start, arg_end, env_start, env_end) = (skip(0)?, skip(0)?, skip(0)?, skip(0)?);
         // SAFETY: asks for the end of the heap.
         let brk = unsafe { libc::sbrk(0) } as u64;
-        Ok(MemoryMap {
+        let map = MemoryMap {
             start_code,
             end_code,
             start_data,
@@ -196,7 +201,8 @@ impl MemoryMap {
             env_start,
             env_end,
             ..MemoryMap::default()
-        })
+        };
+        Ok((map, threads))
     }
 
     fn set(&self) -> Result<(), Errno> {
@@ -219,7 +225,8 @@ mod tests {
         let holds = |s: &&Segment| (s.start..s.start + s.length).contains(&code);
         let segment = found.iter().find(holds).expect("the code of this function is in a segment");
         assert!(!segment.writable && segment.protection & libc::PROT_EXEC != 0);
-        let map = MemoryMap::read().unwrap();
+        let (map, threads) = MemoryMap::read().unwrap();
+        assert!(threads > 1, "the harness has some");
         assert!(map.start_code < map.end_code && map.start_brk <= map.brk && map.arg_start < map.env_end);
         let stack = &raw const map as u64;
         assert!(map.start_stack != 0 && map.start_stack != stack);

@@ -98,7 +98,7 @@ impl Bundle {
     pub fn read(options: &Options) -> Result<Bundle> {
         let path = std::path::absolute(&options.bundle).context(|| format!("bundle {}", options.bundle.display()))?;
         let file = options.config.clone().unwrap_or_else(|| path.join("config.json"));
-        let text = std::fs::read(&file).context(|| format!("open {}", file.display()))?;
+        let text = carboy_state::file::read_small(&file).context(|| format!("open {}", file.display()))?;
         let (spec, ignored) = config::parse(&text, &file)?;
         Ok(Bundle { path, text, spec, ignored })
     }

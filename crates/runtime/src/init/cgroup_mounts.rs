@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkdirat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{mount, mount_bind};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 impl Init<'_> {
@@ -21,7 +21,11 @@ impl Init<'_> {
         refuse_proc(target.as_fd(), &step.destination)?;
         match &view.v2 {
             Some(own) => mount_unified(step, own, view.namespace, &target),
-            None => mount_hierarchies(step, view, &target),
+            None => {
+                mount_hierarchies(step, view, &target)?;
+                // Hooks, too, find themselves in the container's root, as runc's do.
+                rustix::process::fchdir(self.root()?).context(|| "fchdir to the root file system")
+            }
         }
     }
 }
@@ -45,17 +49,17 @@ fn mount_unified(step: &MountStep, own: &Path, namespace: bool, target: &OwnedFd
     attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))
 }
 
-/// mount(2) by the descriptor's name in /proc: one call for each hierarchy, where the newer calls need six.
+/// mount(2) by names in the working directory: one call for each hierarchy, where the newer calls need six.
 fn mount_hierarchies(step: &MountStep, view: &View, target: &OwnedFd) -> Result<()> {
     let data = [("mode".to_owned(), Some("755".to_owned()))];
     let attributes = step.attributes.set & !attr::RDONLY;
     let tmpfs = new_file_system("tmpfs", Some("cgroup"), &data, attributes)?;
     attach(tmpfs.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
+    rustix::process::fchdir(&tmpfs).context(|| "fchdir to the cgroup mounts")?;
     for (name, controllers, own) in &view.v1 {
         mkdirat(&tmpfs, name.as_str(), Mode::from_raw_mode(0o755)).context(|| format!("mkdir {name}"))?;
-        let place = format!("/proc/self/fd/{}/{name}", tmpfs.as_raw_fd());
-        if !view.namespace || !mount_new(&place, controllers, step.attributes.set)? {
-            match mount_bind(own, place.as_str()) {
+        if !view.namespace || !mount_new(name, controllers, step.attributes.set)? {
+            match mount_bind(own, name.as_str()) {
                 // A user to whom no cgroup is delegated has a container without: it sees none.
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return Err(e).context(|| format!("mount MS_BIND {}", own.display())),

@@ -51,7 +51,7 @@ impl Init<'_> {
         let root = self.root()?;
         let mut parents = Parents::default();
         for node in nodes {
-            let (parent, name) = parents.of(root, &node.path)?;
+            let (parent, name) = parents.of(self, &node.path)?;
             if node.bind {
                 bind(root, node)?;
                 continue;
@@ -66,10 +66,9 @@ impl Init<'_> {
 
     /// Makes symbolic links; those that exist as anything stay, but for /dev/ptmx, which must lead to this container's terminals.
     pub fn make_links(&mut self, links: &[(&'static str, &'static str)]) -> Result<()> {
-        let root = self.root()?;
         let mut parents = Parents::default();
         for (target, path) in links {
-            let (parent, name) = parents.of(root, path)?;
+            let (parent, name) = parents.of(self, path)?;
             match symlinkat(*target, parent, name) {
                 Err(Errno::EXIST) if *path == "/dev/ptmx" => {
                     tree::remove_file(parent, name).context(|| format!("unlink {path}"))?;
@@ -88,7 +87,11 @@ impl Init<'_> {
 struct Parents(Option<(String, OwnedFd)>);
 
 impl Parents {
-    fn of<'p>(&mut self, root: BorrowedFd<'_>, path: &'p str) -> Result<(BorrowedFd<'_>, &'p str)> {
+    fn of<'p, 'a>(&'a mut self, init: &'a Init<'_>, path: &'p str) -> Result<(BorrowedFd<'a>, &'p str)> {
+        if let Some(place) = init.fresh.in_dev(path) {
+            return Ok(place);
+        }
+        let root = init.root()?;
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         if self.0.as_ref().is_none_or(|(known, _)| known != directory) {
             let fd = match directory {

@@ -127,7 +127,10 @@ fn drop_bounding(keep: u64) -> Result<()> {
 fn set_capabilities(masks: &CapabilityMasks) -> Result<()> {
     let CapabilityMasks { effective, permitted, inheritable, ambient, .. } = *masks;
     process::capset(CapabilitySets { effective, permitted, inheritable }).context(|| "capset")?;
-    process::clear_ambient().context(|| "prctl PR_CAP_AMBIENT_CLEAR_ALL")?;
+    // capset(2) has taken away what is not both permitted and inheritable (capabilities(7)).
+    if permitted & inheritable != 0 {
+        process::clear_ambient().context(|| "prctl PR_CAP_AMBIENT_CLEAR_ALL")?;
+    }
     for capability in (0..=MAX_CAPABILITY).filter(|c| ambient & 1 << c != 0) {
         match process::raise_ambient(capability) {
             // Not permitted or not inheritable: cannot be granted, of which the plan has warned (as runc).

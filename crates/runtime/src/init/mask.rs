@@ -4,9 +4,10 @@ use super::mounts::{attach, detach, new_file_system};
 use super::{Init, tree};
 use crate::error::{Context, Error, Result};
 use carboy_sys::mount::{Change, attr, mount_setattr};
-use rustix::fs::{CWD, FileType, fstat, makedev};
+use rustix::fs::{AtFlags, CWD, FileType, fstat, makedev, statat};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The host's /dev/null, detached, checked to be that device (CVE-2025-31133: the container's own may be anything).
 pub fn detached_null() -> Result<OwnedFd> {
@@ -23,15 +24,59 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn put(&mut self, target: &OwnedFd) -> Result<(), Errno> {
+    fn put(&mut self, target: &Target<'_>) -> Result<(), Errno> {
         if !self.used {
             self.used = true;
-            return attach(self.mount.as_fd(), target.as_fd());
+            return target.cover(self.mount.as_fd());
         }
         let copy = detach(self.mount.as_fd(), "", false)?;
-        attach(copy.as_fd(), target.as_fd())?;
+        target.cover(copy.as_fd())?;
         tree::release(copy);
         Ok(())
+    }
+}
+
+/// What is to be covered.
+enum Target<'a> {
+    /// Looked up from the root.
+    Found(OwnedFd),
+    /// A name in a procfs of our own, in which nobody can exchange it.
+    InProc(BorrowedFd<'a>, &'a str),
+}
+
+impl Target<'_> {
+    fn cover(&self, mount: BorrowedFd<'_>) -> Result<(), Errno> {
+        match self {
+            Target::Found(handle) => attach(mount, handle.as_fd()),
+            Target::InProc(proc, name) => move_mount(mount, "", proc, *name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH),
+        }
+    }
+
+    fn is_directory(&self) -> Result<bool, Errno> {
+        match self {
+            Target::Found(handle) => tree::is_directory(handle.as_fd()),
+            Target::InProc(proc, name) => {
+                let stat = statat(proc, *name, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+            }
+        }
+    }
+
+    /// A detached copy of it, with what lies below.
+    fn copy(&self) -> Result<OwnedFd, Errno> {
+        match self {
+            Target::Found(handle) => detach(handle.as_fd(), "", true),
+            Target::InProc(proc, name) => {
+                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                open_tree(proc, *name, flags | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW)
+            }
+        }
+    }
+
+    fn release(self) {
+        if let Target::Found(handle) = self {
+            tree::release(handle);
+        }
     }
 }
 
@@ -41,12 +86,12 @@ impl Init<'_> {
         let mut null = self.null.take().map(|mount| Stamp { mount, used: false });
         let mut empty: Option<Stamp> = None;
         for path in paths {
-            let target = match tree::find(self.root()?, path) {
-                Ok(target) => target,
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
-                Err(e) => return Err(e).context(|| format!("openat2 {path}")),
+            let Some(target) = self.target(path)? else { continue };
+            let directory = match target.is_directory() {
+                Err(Errno::NOENT) => continue,
+                result => result.context(|| format!("stat {path}"))?,
             };
-            let stamp = if tree::is_directory(target.as_fd()).context(|| format!("fstat {path}"))? {
+            let stamp = if directory {
                 if empty.is_none() {
                     let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
                     let data = [("nr_inodes".to_owned(), Some("1".to_owned()))];
@@ -59,7 +104,7 @@ impl Init<'_> {
             };
             let Some(stamp) = stamp else { continue };
             stamp.put(&target).context(|| format!("mask {path}"))?;
-            tree::release(target);
+            target.release();
         }
         [null, empty].into_iter().flatten().for_each(|stamp| tree::release(stamp.mount));
         Ok(())
@@ -69,17 +114,28 @@ impl Init<'_> {
     pub fn make_readonly(&mut self, paths: &[String]) -> Result<()> {
         let change = Change { set: attr::RDONLY, ..Change::default() };
         for path in paths {
-            let target = match tree::find(self.root()?, path) {
-                Ok(target) => target,
-                Err(Errno::NOENT | Errno::NOTDIR) => continue,
-                Err(e) => return Err(e).context(|| format!("openat2 {path}")),
+            let Some(target) = self.target(path)? else { continue };
+            let mount = match target.copy() {
+                Err(Errno::NOENT) => continue,
+                result => result.context(|| format!("open_tree {path}"))?,
             };
-            let mount = detach(target.as_fd(), "", true).context(|| format!("open_tree {path}"))?;
             mount_setattr(mount.as_fd(), c"", true, change, None).context(|| format!("mount_setattr {path}"))?;
-            attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
+            target.cover(mount.as_fd()).context(|| format!("move_mount {path}"))?;
             tree::release(mount);
-            tree::release(target);
+            target.release();
         }
         Ok(())
+    }
+
+    /// What a path names; `None` if it is known not to exist.
+    fn target<'a>(&'a self, path: &'a str) -> Result<Option<Target<'a>>> {
+        if let Some((proc, name)) = self.fresh.in_proc(path) {
+            return Ok(Some(Target::InProc(proc, name)));
+        }
+        match tree::find(self.root()?, path) {
+            Ok(handle) => Ok(Some(Target::Found(handle))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(e).context(|| format!("openat2 {path}")),
+        }
     }
 }

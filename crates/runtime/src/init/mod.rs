@@ -9,6 +9,7 @@ mod console;
 mod copy_up;
 mod devices;
 mod exec;
+mod fresh;
 mod identity;
 mod mask;
 mod mounts;
@@ -56,7 +57,7 @@ pub struct Init<'a> {
     inheritance: &'a Inheritance,
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
-    own_proc: bool,
+    fresh: fresh::Fresh,
     late_limit: Option<rustix::process::Rlimit>,
     null: Option<OwnedFd>,
     shared_root: Option<OwnedFd>,
@@ -74,7 +75,7 @@ pub fn run(steps: &[Step], inheritance: &Inheritance) -> ! {
         inheritance,
         root: None,
         proc: None,
-        own_proc: false,
+        fresh: fresh::Fresh::default(),
         late_limit: None,
         null: None,
         shared_root: None,

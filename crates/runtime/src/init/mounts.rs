@@ -49,7 +49,9 @@ pub fn new_file_system(
         };
     }
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
-    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(|| format!("fsmount {kind}"))
+    let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(|| format!("fsmount {kind}"))?;
+    tree::release(fs);
+    Ok(mount)
 }
 
 fn configure(fs: &OwnedFd, kind: &str, data: &[(String, Option<String>)]) -> Result<()> {
@@ -118,6 +120,7 @@ fn messages(fs: &OwnedFd) -> String {
 impl Init<'_> {
     /// One mount of the plan.
     pub fn mount(&mut self, step: &MountStep) -> Result<()> {
+        self.fresh.covered(&step.destination);
         match &step.source {
             MountSource::Existing => {
                 let target =
@@ -159,8 +162,7 @@ impl Init<'_> {
         let target = self.mount_point(kind, &step.destination)?;
         if mount_at_once(step, kind, source, target.as_fd()) {
             tree::release(target);
-            self.own_proc |= step.destination == "/proc" && kind == "proc";
-            return Ok(());
+            return self.note_fresh(step, kind);
         }
         // A file system that starts with what it covers must be writable until it holds that.
         let late = if step.copy_up { step.attributes.set & attr::RDONLY } else { 0 };
@@ -177,10 +179,9 @@ impl Init<'_> {
             change(mount.as_fd(), step).context(|| format!("mount_setattr {}", step.destination))?;
         }
         attach(mount.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
-        self.own_proc |= step.destination == "/proc" && kind == "proc";
         tree::release(mount);
         tree::release(target);
-        Ok(())
+        self.note_fresh(step, kind)
     }
 
     /// The mount point of a new file system. No link may stand in the way of what the runtime itself writes to later: /proc, /sys
@@ -188,6 +189,11 @@ impl Init<'_> {
     fn mount_point(&self, kind: &str, path: &str) -> Result<OwnedFd> {
         if matches!(kind, "proc" | "sysfs") || path == "/dev" {
             return tree::plain_directory(self.root()?, path, &format!("filesystem {kind:?}"));
+        }
+        if let Some((directory, name)) = self.fresh.in_dev(path)
+            && let Ok(target) = tree::make_one(directory, name, Want::Directory)
+        {
+            return Ok(target);
         }
         let target = tree::find_or_make(self.root()?, path, Want::Directory)?;
         refuse_proc(target.as_fd(), path).map(|()| target)

@@ -26,9 +26,6 @@ impl Init<'_> {
     /// Binds the root file system over itself, as pivot_root wants a mount, and keeps its descriptor for all that follows.
     pub fn open_root(&mut self, path: &str, shared: bool) -> Result<()> {
         let root = super::mounts::detach(CWD, path, true).context(|| format!("open_tree {path}"))?;
-        if !tree::is_directory(root.as_fd()).context(|| format!("fstat {path}"))? {
-            return Err(Errno::NOTDIR).context(|| format!("root file system {path}"));
-        }
         if shared {
             // What is mounted in the root file system must not appear on the host, and pivot_root wants a private parent.
             make_parent_private(path)?;
@@ -37,8 +34,8 @@ impl Init<'_> {
             let old = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| "open /")?;
             self.shared_root = Some(old);
         }
-        let target =
-            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| format!("open {path}"))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let target = rustix::fs::open(path, flags, Mode::empty()).context(|| format!("root file system {path}"))?;
         super::mounts::attach(root.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
         tree::release(target);
         self.root = Some(root);
@@ -105,7 +102,7 @@ impl Init<'_> {
     }
 
     fn private_proc(&self) -> Result<OwnedFd> {
-        if !self.own_proc
+        if self.fresh.proc().is_none()
             && let Ok(mount) = super::mounts::new_file_system("proc", None, &[], 0)
         {
             return Ok(mount);

@@ -35,10 +35,10 @@ pub fn find(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
     open(root, path, OFlags::PATH)
 }
 
-/// A handle of what `path` names, which must be no link anywhere: for mounts that the runtime itself relies on.
+/// A handle of the directory that `path` names, which must be no link anywhere: for mounts that the runtime itself relies on.
 pub fn find_plain(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     loop {
         match openat2(root, path, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -51,8 +51,8 @@ pub fn find_plain(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
 pub fn plain_directory(root: BorrowedFd<'_>, path: &str, what: &str) -> Result<OwnedFd> {
     let ordinary = || Error::Other(format!("{what} must be mounted on ordinary directory"));
     match find_plain(root, path) {
-        Ok(fd) if is_directory(fd.as_fd()).context(|| format!("fstat {path}"))? => Ok(fd),
-        Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => Err(ordinary()),
+        Ok(fd) => Ok(fd),
+        Err(Errno::LOOP | Errno::NOTDIR) => Err(ordinary()),
         Err(Errno::NOENT) => {
             find_or_make(root, path, Want::Directory)?;
             find_plain(root, path).map_err(|_| ordinary())
@@ -121,7 +121,8 @@ fn make(root: BorrowedFd<'_>, path: &str, want: Want, budget: u32) -> Result<Own
     Ok(at)
 }
 
-fn make_one(parent: BorrowedFd<'_>, name: &str, want: Want) -> Result<OwnedFd, Errno> {
+/// Makes one name in a directory; `EEXIST` if it is there.
+pub fn make_one(parent: BorrowedFd<'_>, name: &str, want: Want) -> Result<OwnedFd, Errno> {
     if want == Want::Directory {
         mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
