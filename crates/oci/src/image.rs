@@ -72,6 +72,9 @@ pub struct Platform {
     /// Operating system version (Windows).
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
+    /// What the operating system must have (Windows: `win32k`).
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
 }
 
 /// An image manifest.
@@ -131,6 +134,12 @@ pub struct ImageConfig {
     /// Variant of the architecture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// Operating system version (Windows).
+    #[serde(rename = "os.version", skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// What the operating system must have (Windows: `win32k`).
+    #[serde(rename = "os.features", skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
     /// Defaults for containers of this image.
     pub config: ContainerConfig,
     /// The layers' diff IDs.

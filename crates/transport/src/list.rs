@@ -231,6 +231,7 @@ fn platform_of(source: &dyn Source, document: &Document) -> Result<Option<Platfo
         architecture: config.architecture,
         os: config.os,
         variant: config.variant.filter(|variant| !variant.is_empty()),
-        os_version: None,
+        os_version: config.os_version,
+        os_features: config.os_features,
     }))
 }

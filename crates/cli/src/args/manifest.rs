@@ -62,6 +62,9 @@ pub(crate) struct PlatformArgs {
     /// Version of the operating system
     #[arg(long, value_name = "VERSION")]
     pub(crate) os_version: Option<String>,
+    /// What the operating system must have
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
+    pub(crate) os_features: Vec<String>,
     /// Annotation of the image
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) annotation: Vec<String>,

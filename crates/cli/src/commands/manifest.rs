@@ -121,7 +121,8 @@ fn add(places: &Places<'_>, args: &ManifestAddArgs) -> Outcome {
 
 fn describe(entry: &mut ListEntry, said: &PlatformArgs) -> Result<(), Failure> {
     entry.descriptor.annotations.extend(annotations(&said.annotation)?);
-    if said.os.is_none() && said.arch.is_none() && said.variant.is_none() && said.os_version.is_none() {
+    let words = [&said.os, &said.arch, &said.variant, &said.os_version];
+    if words.into_iter().all(Option::is_none) && said.os_features.is_empty() {
         return Ok(());
     }
     let known = entry.descriptor.platform.clone();
@@ -130,6 +131,7 @@ fn describe(entry: &mut ListEntry, said: &PlatformArgs) -> Result<(), Failure> {
         os: "linux".to_owned(),
         variant: None,
         os_version: None,
+        os_features: Vec::new(),
     });
     if let Some(os) = &said.os {
         platform.os.clone_from(os);
@@ -143,6 +145,9 @@ fn describe(entry: &mut ListEntry, said: &PlatformArgs) -> Result<(), Failure> {
     }
     if said.os_version.is_some() {
         platform.os_version.clone_from(&said.os_version);
+    }
+    if !said.os_features.is_empty() {
+        platform.os_features.clone_from(&said.os_features);
     }
     if platform.architecture.is_empty() {
         return Err(usage("this image does not say its architecture: --arch is needed"));
