@@ -254,6 +254,15 @@ impl Error {
         }
     }
 
+    /// Of an answer to a manifest that was sent: whether another kind of manifest might be taken. Registries that know only Docker's kind, or only
+    /// the OCI's, say so in several ways.
+    pub fn refuses_kind(&self) -> bool {
+        match self {
+            Error::During { source, .. } => source.refuses_kind(),
+            other => matches!(other, Error::Status { status: 400 | 406 | 415 | 422, .. }),
+        }
+    }
+
     /// Names what was asked for, where the error does not.
     pub(crate) fn during(self, what: &str) -> Self {
         match self {

@@ -33,6 +33,32 @@ pub struct PushOptions {
     pub parallel: Option<usize>,
     /// Sends blobs in pieces of so many bytes; in one if `None`.
     pub piece: Option<u64>,
+    /// Which kind of manifest is sent.
+    pub kind: Kind,
+}
+
+/// Makes a manifest of the other kind, Docker's or the OCI's, which names the same blobs.
+pub type Convert = fn(&Form) -> Result<Form, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Which kind of manifest is sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Kind {
+    /// The image's own, in the very bytes.
+    #[default]
+    Own,
+    /// The other.
+    Other(Convert),
+    /// The image's own, and the other if the registry refuses that.
+    OwnOrOther(Convert),
+}
+
+/// A manifest as it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// Its media type.
+    pub media_type: String,
+    /// The document.
+    pub bytes: Vec<u8>,
 }
 
 /// What was pushed.
@@ -42,6 +68,8 @@ pub struct PushedImage {
     pub digest: Digest,
     /// The manifest's size in bytes.
     pub size: u64,
+    /// The manifest's media type.
+    pub media_type: String,
 }
 
 /// Sends the image whose manifest is `manifest` to `destination`, whose digest, if it has one, must be the manifest's.
@@ -81,13 +109,33 @@ pub fn push(
         Some(digest) => Target::Digest(digest.clone()),
         None => Target::of(destination),
     };
-    repository.put_manifest(&target, &manifest.media_type, &sent.bytes)?;
-    Ok(PushedImage { digest: sent.digest, size: sent.bytes.len() as u64 })
+    let own = Form { media_type: manifest.media_type.clone(), bytes: sent.bytes };
+    let send = |form: &Form| send_manifest(&repository, &target, form);
+    match options.kind {
+        Kind::Own => Ok(send(&own)?),
+        Kind::Other(convert) => Ok(send(&convert(&own).map_err(PushError::Convert)?)?),
+        Kind::OwnOrOther(convert) => match send(&own) {
+            // What the registry said of the image's own kind is what counts if the other does not pass either.
+            Err(error) if error.refuses_kind() => match convert(&own).ok().and_then(|other| send(&other).ok()) {
+                Some(pushed) => Ok(pushed),
+                None => Err(error.into()),
+            },
+            pushed => Ok(pushed?),
+        },
+    }
+}
+
+fn send_manifest(
+    repository: &Repository,
+    target: &Target,
+    form: &Form,
+) -> Result<PushedImage, carboy_distribution::Error> {
+    let digest = repository.put_manifest(target, &form.media_type, &form.bytes)?;
+    Ok(PushedImage { digest, size: form.bytes.len() as u64, media_type: form.media_type.clone() })
 }
 
 /// A manifest that is being sent. It stays in the store meanwhile, with what it names, whatever is removed.
 struct Sent {
-    digest: Digest,
     bytes: Vec<u8>,
     parsed: Manifest,
     lease: Lease,
@@ -100,7 +148,7 @@ impl Sent {
         let bytes = images.store().read_blob(&manifest.digest)?;
         let invalid = |source| PushError::Manifest { digest: manifest.digest.clone(), source };
         let parsed = serde_json::from_slice(&bytes).map_err(invalid)?;
-        Ok(Sent { digest: manifest.digest.clone(), bytes, parsed, lease })
+        Ok(Sent { bytes, parsed, lease })
     }
 }
 
@@ -218,7 +266,7 @@ impl PushError {
         match self {
             PushError::Registry(error) => crate::pull::kind_of(error),
             PushError::Manifest { .. } => PullErrorKind::BadContent,
-            PushError::Repacked { .. } => PullErrorKind::Local,
+            PushError::Repacked { .. } | PushError::Convert(_) => PullErrorKind::Local,
             PushError::Store(_) | PushError::Missing(_) | PushError::Image(_) | PushError::Thread(_) => {
                 PullErrorKind::Local
             }

@@ -97,7 +97,7 @@ fn a_push_needs_the_password_and_what_it_sends() {
     assert!(error.to_string().starts_with(&expected), "{error}");
     let user = Credential::Basic { user: "me".to_owned(), password: "s3cret".to_owned() };
     let client = Client::new(Settings { credentials: Credentials::given(user), ..Settings::default() });
-    let options = PushOptions { parallel: Some(1), piece: Some(100_000) };
+    let options = PushOptions { parallel: Some(1), piece: Some(100_000), ..PushOptions::default() };
     push(&sandbox.images, &client, &source.image.manifest, &target, &options, &NoProgress).unwrap();
 
     let blob = &source.image.manifest_data.layers[0].digest;

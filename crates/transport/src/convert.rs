@@ -24,6 +24,14 @@ impl Format {
         }
     }
 
+    /// The other one.
+    pub fn other(self) -> Format {
+        match self {
+            Format::Oci => Format::Docker,
+            Format::Docker => Format::Oci,
+        }
+    }
+
     /// The media type of an index.
     pub fn index(self) -> &'static str {
         match self {
@@ -50,7 +58,7 @@ const SAME: [(&str, &str); 6] = [
 ///
 /// # Errors
 /// [`Error::Unsupported`] for what that kind has no name for.
-pub(crate) fn manifest(document: &Document, to: Format) -> Result<Document, Error> {
+pub fn manifest(document: &Document, to: Format) -> Result<Document, Error> {
     let what = format!("manifest {}", document.digest);
     let mut value: Value = serde_json::from_slice(&document.bytes).map_err(Error::json(&what))?;
     let root = translate(&document.media_type, to)?;

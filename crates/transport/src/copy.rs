@@ -204,12 +204,35 @@ impl Copier<'_> {
         manifest: Option<&Manifest>,
         is_root: bool,
     ) -> Result<Document, Error> {
-        if before.digest != written.digest {
-            self.observer.event(Event::Converted(&before.digest, &written.digest));
+        let say = |written: &Document| {
+            if before.digest != written.digest {
+                self.observer.event(Event::Converted(&before.digest, &written.digest));
+            }
+            self.observer.event(Event::Manifest(&written.digest));
+        };
+        say(written);
+        let refused = match self.destination.put_manifest(written, manifest, is_root) {
+            Err(Error::Registry(error)) if error.refuses_kind() && self.may_fall_back() => error,
+            other => return other.map(|()| written.clone()),
+        };
+        // What the registry said of the first kind is what counts if the other does not pass either.
+        let own = if Format::Oci.is(&written.media_type) { Format::Oci } else { Format::Docker };
+        let to = own.other();
+        let converted = match manifest {
+            Some(_) => convert::manifest(written, to),
+            None => rebuilt(written, Some(to), &[]),
+        };
+        let Ok(other) = converted else { return Err(refused.into()) };
+        if self.destination.put_manifest(&other, manifest, is_root).is_err() {
+            return Err(refused.into());
         }
-        self.observer.event(Event::Manifest(&written.digest));
-        self.destination.put_manifest(written, manifest, is_root)?;
-        Ok(written.clone())
+        say(&other);
+        Ok(other)
+    }
+
+    /// Whether a registry that refuses a manifest may get another kind of it.
+    fn may_fall_back(&self) -> bool {
+        self.options.format.is_none() && !self.options.preserve_digests
     }
 
     /// Configuration first, as it says what the layers must be; then the layers, several at once.

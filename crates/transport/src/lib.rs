@@ -30,7 +30,7 @@ mod store;
 
 pub use archive::{ArchiveDestination, ArchiveKind, Compression};
 pub use content::{Blob, Destination, Event, Observer, Phase, Silent, Source};
-pub use convert::Format;
+pub use convert::{Format, manifest as convert_manifest};
 pub use copy::{Copied, CopyOptions, Instances, copy, copy_instance, image_manifest};
 pub use directory::{DirectoryDestination, DirectorySource};
 pub use docker_archive::DockerArchiveSource;

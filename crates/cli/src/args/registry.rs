@@ -72,7 +72,7 @@ pub(crate) struct PushArgs {
     /// Only if the image is for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// Only if the manifest is of this kind: images are sent as they are
+    /// Kind of the manifest [default: the image's own, and the other if the registry refuses that]
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) format: Option<ManifestFormat>,
     /// Only if the layers are compressed like this: they are sent as they are
@@ -106,6 +106,9 @@ pub(crate) enum ManifestFormat {
     /// Docker, version 2, schema 2.
     #[value(alias = "docker")]
     V2s2,
+    /// Docker, version 2, schema 1: refused.
+    #[value(hide = true)]
+    V2s1,
 }
 
 /// Kinds of compression.

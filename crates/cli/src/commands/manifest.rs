@@ -208,7 +208,7 @@ fn push(places: &Places<'_>, args: &ManifestPushArgs) -> Outcome {
         let place = from.parse().map_err(|e: carboy_transport::LocationError| Error::Unsupported(e.to_string()))?;
         places.source(&place, &args.registry).map_err(|e| Error::Unsupported(e.to_string()))
     };
-    let copied = list.push(&open, &*destination, args.format.map(manifest_format), &display);
+    let copied = list.push(&open, &*destination, manifest_format(args.format)?, &display);
     let copied = copied.and_then(|copied| destination.finish().map(|()| copied));
     display.finish();
     let copied = copied.map_err(failure)?;

@@ -1,15 +1,17 @@
 //! `push`.
 
-use crate::args::{Compression, Global, ManifestFormat, PushArgs};
+use super::copy::manifest_format;
+use crate::args::{Compression, Global, PushArgs};
 use crate::failure::{Failure, Outcome, usage};
 use crate::progress::Display;
 use crate::{output, registry, settings};
 use anyhow::Context;
-use carboy_distribution::Client;
-use carboy_image::push::{PushOptions, PushedImage};
+use carboy_distribution::{Client, Manifest as Document};
+use carboy_image::push::{Form, Kind, PushOptions, PushedImage};
 use carboy_image::{Image, ImageError, Images};
 use carboy_oci::Reference;
-use carboy_oci::image::{Descriptor, Manifest, media_type};
+use carboy_oci::image::{Descriptor, Manifest};
+use carboy_transport::{Format, convert_manifest};
 use std::io;
 
 pub(super) fn push(global: &Global, args: &PushArgs) -> Outcome {
@@ -78,12 +80,19 @@ fn one(
     if let Some(digest) = destination.digest().filter(|digest| **digest != manifest.digest) {
         return Err(usage(format!("the image's digest is {}, not {digest}", manifest.digest)));
     }
+    if destination.digest().is_some() && args.format.is_some() {
+        return Err(usage("--format makes another digest than the one that the destination names"));
+    }
     let display = Display::new(io::stdout(), args.quiet).context("look at standard output")?;
     let piece = args.chunk_size.map(|mib| mib.max(1).saturating_mul(1 << 20));
-    let options = PushOptions { parallel: None, piece };
+    let options = PushOptions { parallel: None, piece, kind: kind(args, manifest)? };
     let pushed = carboy_image::push::push(images, client, manifest, destination, &options, &display);
     display.finish();
     let pushed = pushed.map_err(|e| Failure::Other(e.into()))?;
+    if args.format.is_none() && pushed.media_type != manifest.media_type {
+        let (own, other) = (&manifest.media_type, &pushed.media_type);
+        output::error_line(&format!("The registry refused {own}: the manifest was sent as {other}"));
+    }
     if args.quiet {
         output::line(&destination.to_string())?;
     } else {
@@ -104,15 +113,24 @@ fn is_named(image: &Image, name: &Reference) -> bool {
     image.names.iter().any(|known| known.repository() == name.repository())
 }
 
-/// Images are sent as they are: what asks for another form is refused, and never answered with the form that there is.
+/// Which kind of manifest `--format` asks for.
+fn kind(args: &PushArgs, manifest: &Descriptor) -> Result<Kind, Failure> {
+    Ok(match manifest_format(args.format)? {
+        Some(wanted) if wanted.is(&manifest.media_type) => Kind::Own,
+        Some(_) => Kind::Other(other_kind),
+        None => Kind::OwnOrOther(other_kind),
+    })
+}
+
+fn other_kind(form: &Form) -> Result<Form, Box<dyn std::error::Error + Send + Sync>> {
+    let own = if Format::Docker.is(&form.media_type) { Format::Docker } else { Format::Oci };
+    let document = Document::from_bytes(form.bytes.clone(), &form.media_type, "manifest")?;
+    let other = convert_manifest(&document, own.other())?;
+    Ok(Form { media_type: other.media_type, bytes: other.bytes })
+}
+
+/// Layers are sent as they are: what asks for another form is refused, and never answered with the form that there is.
 fn check(images: &Images, args: &PushArgs, image: &Image, manifest: &Descriptor) -> Result<(), Failure> {
-    let is_docker = manifest.media_type == media_type::DOCKER_MANIFEST;
-    if args.format.is_some_and(|format| (format == ManifestFormat::V2s2) != is_docker) {
-        let form = &manifest.media_type;
-        return Err(usage(format!(
-            "the image's manifest is {form}, and push sends images as they are: it does not convert"
-        )));
-    }
     if let Some(wanted) = args.compression_format {
         let bytes = images.store().read_blob(&manifest.digest).map_err(ImageError::from)?;
         let parsed: Manifest = serde_json::from_slice(&bytes).context("read the image's manifest")?;

@@ -38,6 +38,9 @@ pub enum PushError {
         /// What it would be.
         after: Digest,
     },
+    /// There is no such manifest of the other kind.
+    #[error("the image has no manifest of the other kind")]
+    Convert(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A thread could not be started.
     #[error("start a thread")]
     Thread(#[source] std::io::Error),

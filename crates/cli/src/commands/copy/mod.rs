@@ -39,7 +39,7 @@ pub(super) fn copy(global: &Global, args: &CopyArgs) -> Outcome {
             Some(MultiArch::IndexOnly) => Instances::ListOnly,
         },
         platform: super::pull::platform(args.platform.as_deref())?,
-        format: args.format.map(manifest_format),
+        format: manifest_format(args.format)?,
         preserve_digests: args.preserve_digests,
     };
     let source = places.source(&from, &args.registries.source())?;

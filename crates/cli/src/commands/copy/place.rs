@@ -2,7 +2,7 @@
 
 use crate::args::{Global, ManifestFormat, RegistryArgs};
 use crate::commands::pull::within_user_namespace;
-use crate::failure::Failure;
+use crate::failure::{Failure, usage};
 use crate::{registry, settings};
 use carboy_engine::Engine;
 use carboy_image::{LoadSource, Members};
@@ -89,7 +89,7 @@ impl<'g> Places<'g> {
             Location::Store(name) => {
                 let name = Reference::parse(name).map_err(Error::from).map_err(failure)?;
                 if name.digest().is_some() {
-                    return Err(crate::failure::usage("an image of the store cannot be named by a digest"));
+                    return Err(usage("an image of the store cannot be named by a digest"));
                 }
                 Box::new(StoreDestination::new(self.engine()?.images()?, vec![name]).map_err(failure)?)
             }
@@ -133,10 +133,15 @@ fn spool() -> PathBuf {
     named.unwrap_or_else(|| "/var/tmp".into())
 }
 
-pub(in crate::commands) fn manifest_format(format: ManifestFormat) -> Format {
+/// The kind that `--format` asks for.
+pub(in crate::commands) fn manifest_format(format: Option<ManifestFormat>) -> Result<Option<Format>, Failure> {
     match format {
-        ManifestFormat::Oci => Format::Oci,
-        ManifestFormat::V2s2 => Format::Docker,
+        None => Ok(None),
+        Some(ManifestFormat::Oci) => Ok(Some(Format::Oci)),
+        Some(ManifestFormat::V2s2) => Ok(Some(Format::Docker)),
+        Some(ManifestFormat::V2s1) => Err(usage(
+            "v2s1 is a format without content digests that is no longer written, and registries refuse it: use v2s2 or oci",
+        )),
     }
 }
 

@@ -55,7 +55,7 @@ fn one(global: &Global, args: &SyncArgs, from: &Location, to: &Location) -> Resu
     let options = CopyOptions {
         instances: if args.all { Instances::All } else { Instances::One },
         platform: None,
-        format: args.format.map(manifest_format),
+        format: manifest_format(args.format)?,
         preserve_digests: args.preserve_digests,
     };
     let source = places.source(from, &args.registries.source())?;
