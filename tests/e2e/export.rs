@@ -1,5 +1,6 @@
 //! `export` and `import`: a container's files go out as GNU tar reads them, and come back as an image.
 
+use crate::common::http::Server;
 use crate::common::{Call, Env, User, images};
 use std::path::Path;
 
@@ -82,6 +83,33 @@ fn imports_from_streams() {
     assert!(change.contains("RUN x"), "{change}");
     let nosuch = env.carboy(["export", "nosuch"]).fails(1);
     assert!(nosuch.contains("No such container: nosuch"), "{nosuch}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn imports_from_an_address() {
+    let env = Env::new();
+    let tar = images::tar(&[]);
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/root.tar" => (200, String::new(), tar.clone()),
+        "/moved" => (302, "Location: /root.tar\r\n".to_owned(), Vec::new()),
+        // More is announced than comes.
+        "/cut" => (200, "Content-Length: 100000\r\n".to_owned(), tar.clone()),
+        _ => (404, String::new(), b"no such thing".to_vec()),
+    });
+    let at = |path: &str| format!("http://{}{path}", server.address);
+    let id = env.carboy(["import", "-c", "LABEL a=b", "-m", "from afar", &at("/root.tar"), "afar:1"]).ok();
+    let shown = env.carboy(["inspect", "--format", "{{.Id}} {{.Config.Labels.a}} {{.Comment}}", "afar:1"]).ok();
+    assert_eq!(shown, format!("{} b from afar\n", id.trim()));
+    env.carboy(["import", &at("/moved")]).ok();
+    env.carboy(["rmi", "--all"]).ok();
+    for (path, words) in [("/none", "404"), ("/cut", "")] {
+        let line = env.carboy(["import", &at(path)]).fails(1);
+        assert!(line.contains(words), "{line}");
+        assert_eq!(env.files(), [""; 0], "what failed leaves nothing");
+    }
+    let line = env.carboy(["import", "http://127.0.0.1:1/x"]).fails(1);
+    assert!(line.contains("Connection refused"), "{line}");
 }
 
 #[test]

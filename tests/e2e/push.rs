@@ -1,5 +1,6 @@
 //! `push`, `login` and `logout`, with real registries and with docker's and podman's files.
 
+use crate::common::http::Server;
 use crate::common::registry::{PASSWORD, USER};
 use crate::common::{Call, Env, Registry};
 
@@ -52,8 +53,8 @@ fn what_cannot_be_pushed_is_said() {
     assert_eq!(line, "Error: An image does not exist locally with the tag: 127.0.0.1:1/no/such");
     let line = env.carboy(["push", &source, "127.0.0.1:1/x:1"]).fails(1);
     assert!(line.contains("127.0.0.1:1") && line.contains("Connection refused"), "{line}");
-    let line = env.carboy(["push", "--format=v2s2", &source]).fails(125);
-    assert!(line.contains("vnd.oci.image.manifest") && line.contains("does not convert"), "{line}");
+    let line = env.carboy(["push", "--format=v2s1", &source]).fails(125);
+    assert!(line.contains("use v2s2 or oci"), "{line}");
     let line = env.carboy(["push", "--compression-format=zstd", &source]).fails(125);
     assert!(line.contains("does not compress"), "{line}");
     env.carboy(["push", "--compression-format=gzip", "--format=oci", &source]).ok();
@@ -117,4 +118,67 @@ fn a_push_with_tokens() {
     let creds = format!("{USER}:{PASSWORD}");
     env.carboy(["push", "--creds", &creds, &source, &target]).ok();
     env.carboy(["pull", "-q", "--creds", &creds, &target]).ok();
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn manifests_of_the_other_kind() {
+    let registry = Registry::start();
+    let source = registry.push("busybox", "some/busybox:1", &[]);
+    let env = Env::new();
+    env.carboy(["pull", "-q", &source]).ok();
+    let other = format!("{}/docker/busybox:1", registry.address);
+    let said = env.carboy(["push", "--format=v2s2", &source, &other]).ok();
+    let manifest = registry.manifest("docker/busybox:1");
+    assert!(manifest.contains("docker.distribution.manifest.v2") && !manifest.contains("vnd.oci"), "{manifest}");
+    assert!(said.contains(&crate::common::images::digest(manifest.as_bytes())), "{said}");
+    let theirs = Call::new("skopeo").args(["inspect", "--tls-verify=false", "--config", &format!("docker://{other}")]);
+    assert!(theirs.ok().contains("\"rootfs\""));
+    // And back: the same image.
+    env.carboy(["pull", "-q", &other]).ok();
+    env.carboy(["push", "-q", "-f", "oci", &other, &format!("{}/back:1", registry.address)]).ok();
+    assert_eq!(registry.layers("back:1"), registry.layers("some/busybox:1"));
+    assert!(registry.manifest("back:1").contains("vnd.oci.image.manifest"));
+}
+
+/// Has every blob, and takes manifests of one kind only.
+fn old_registry(refusal: u16) -> Server {
+    Server::start(move |request| match request.method.as_str() {
+        "PUT" if request.content_type.contains("vnd.oci") => {
+            (refusal, String::new(), br#"{"errors":[{"code":"MANIFEST_INVALID","message":"no OCI here"}]}"#.to_vec())
+        }
+        "PUT" => (201, String::new(), Vec::new()),
+        _ => (200, String::new(), Vec::new()),
+    })
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn a_registry_that_refuses_a_kind_gets_the_other() {
+    let env = Env::new();
+    let layout = format!("oci:{}:latest", crate::common::images::file("busybox").display());
+    env.carboy(["copy", "-q", &layout, "carboy:box:1"]).ok();
+    let sent = |server: &Server| -> Vec<String> {
+        server.requests().into_iter().filter(|r| r.method == "PUT").map(|r| r.content_type).collect()
+    };
+    for status in [400, 415] {
+        let server = old_registry(status);
+        let out = env.carboy(["push", "box:1", &format!("{}/x:1", server.address)]).output();
+        assert!(out.code == 0 && out.error().contains("was sent as application/vnd.docker"), "{out}");
+        let kinds = sent(&server);
+        assert!(kinds.len() == 2 && kinds[0].contains("oci") && kinds[1].contains("docker"), "{kinds:?}");
+        let digest = crate::common::images::digest(&server.requests().last().unwrap().body);
+        assert!(out.text().contains(&digest), "{out}");
+    }
+    let server = old_registry(400);
+    let to = format!("docker://{}/x:1", server.address);
+    let out = env.carboy(["copy", &layout, &to]).ok();
+    assert!(out.contains("Converted manifest") && sent(&server).len() == 2, "{out}");
+    // Who asks for a kind gets that or nothing, and so does who wants the digest.
+    for option in ["--format=oci", "--preserve-digests"] {
+        let line = env.carboy(["copy", "-q", option, &layout, &to]).fails(1);
+        assert!(line.contains("no OCI here"), "{line}");
+    }
+    let line = env.carboy(["push", "-q", "--format=oci", "box:1", &to]).fails(1);
+    assert!(line.contains("no OCI here"), "{line}");
 }

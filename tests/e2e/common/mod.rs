@@ -3,6 +3,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod command;
 pub(crate) mod env;
+pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod leftovers;
 pub(crate) mod registry;
