@@ -153,7 +153,9 @@ fn what_features_names_is_understood() {
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), config.to_string().as_bytes()).unwrap();
         let said: Said = child.wait_with_output().unwrap().into();
-        assert!(said.err.is_empty(), "{}", said.err);
+        // Nothing but that this kernel executes one machine's programs only.
+        let expected = |line: &str| line.contains("linux.seccomp.architectures");
+        assert!(said.err.lines().all(expected), "{}", said.err);
         said.good();
     }
 }

@@ -130,3 +130,21 @@ fn null_streams_are_the_container_s_own() {
     let devices: Vec<&str> = seen.lines().collect();
     assert!(devices[0] == devices[3] && devices[2] == devices[3], "{seen}");
 }
+
+/// A profile may be written for many machines. What this one's kernel does not execute needs no rules, of either byte order, and is told of.
+#[test]
+#[ignore = "needs root: makes containers"]
+fn a_filter_for_other_machines_too() {
+    let mut bundle = Bundle::script("mkdir /tmp/made; echo end");
+    let foreign = ["SCMP_ARCH_S390X", "SCMP_ARCH_RISCV64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_MIPS"];
+    let named = [&["SCMP_ARCH_NATIVE"], &foreign[..]].concat();
+    bundle.set(
+        "linux/seccomp",
+        json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": named,
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }] }),
+    );
+    let said = bundle.run();
+    assert_eq!((said.code, said.out.as_str()), (0, "end\n"), "{}", said.err);
+    assert!(said.err.contains("Operation not permitted"), "the rules hold: {}", said.err);
+    assert!(said.err.contains(&format!("{} ignored", foreign.join(", "))), "{}", said.err);
+}

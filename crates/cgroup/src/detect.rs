@@ -2,6 +2,7 @@
 //! /proc/self/mountinfo.
 
 use crate::error::CgroupError;
+use carboy_sys::mountinfo;
 use rustix::fs::{CWD, Dir, FileType, FsWord, Mode as OpenMode, OFlags, openat, statfs};
 use std::path::{Path, PathBuf};
 
@@ -119,22 +120,17 @@ impl Hierarchies {
         Ok(Self::parse_mountinfo(&text))
     }
 
-    /// proc_pid_mountinfo(5): `36 35 98:0 /root /mount options optional… - type source super-options`.
     fn parse_mountinfo(text: &str) -> Self {
         let mut found = Hierarchies::default();
-        for line in text.lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
-            let Some(mount) = left.split(' ').nth(4).map(unescape) else { continue };
-            let mut right = right.split(' ');
-            match right.next() {
-                Some("cgroup2") if found.unified.is_none() => found.unified = Some(mount.into()),
-                Some("cgroup") => {
-                    let options = right.nth(1).unwrap_or_default();
+        for mount in mountinfo::parse(text) {
+            match mount.kind {
+                "cgroup2" if found.unified.is_none() => found.unified = Some(mount.point.into()),
+                "cgroup" => {
                     let known = |name: &&str| is_controller(name) || name.starts_with("name=");
-                    let controllers: Vec<String> = options.split(',').filter(known).map(str::to_owned).collect();
+                    let controllers: Vec<String> = mount.options.split(',').filter(known).map(str::to_owned).collect();
                     let taken = controllers.iter().any(|name| found.with_controller(name).is_some());
                     if !controllers.is_empty() && !taken {
-                        found.v1.push(Hierarchy { controllers, mount: mount.into() });
+                        found.v1.push(Hierarchy { controllers, mount: mount.point.into() });
                     }
                 }
                 _ => {}
@@ -155,14 +151,6 @@ fn controllers_of(name: &str) -> Option<Vec<String>> {
     }
     let names: Vec<&str> = name.split(',').collect();
     names.iter().all(|name| is_controller(name)).then(|| names.into_iter().map(str::to_owned).collect())
-}
-
-/// Octal escapes of mountinfo: space, tab, newline, backslash.
-fn unescape(text: &str) -> String {
-    if !text.contains('\\') {
-        return text.to_owned();
-    }
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ impl Action {
                 "a terminal of the container's own devpts",
             ),
             Action::Pivot { move_only: true } => (
-                ["mount(MS_MOVE)", "chroot(\".\")"].map(String::from).into(),
+                ["umount2(/proc, /sys, MNT_DETACH)", "mount(MS_MOVE)", "chroot(\".\")"].map(String::from).into(),
                 "--no-pivot, for a host that runs from an initramfs",
             ),
             Action::Pivot { .. } => (

@@ -43,7 +43,8 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, SeccompError> {
 /// Compiles a profile for kernels of one architecture.
 ///
 /// Where the runtime-spec is silent this follows libseccomp and runc: the native architecture is always covered; calls from
-/// architectures not listed kill the thread; names unknown to an architecture are ignored; a rule without comparisons overrides
+/// architectures not listed kill the thread; those listed that the kernel cannot execute ([`foreign`]) need no rules, whatever their byte
+/// order (libseccomp refuses those of the other one, and runc the container); names unknown to an architecture are ignored; a rule without comparisons overrides
 /// those with, whatever their order, and of several the first counts; rules that repeat the default are dropped; numbers
 /// above the largest that the profile names get ENOSYS, so that programs fall back to older calls. Among rules with comparisons the
 /// first in the profile that holds counts. Rules with comparisons do not reach socketcall(2) and ipc(2), whose arguments lie
@@ -133,6 +134,17 @@ fn architectures(profile: &Seccomp, native: Arch) -> Result<Vec<Arch>, SeccompEr
         }
     }
     Ok(archs)
+}
+
+/// The architectures that a profile names and that no kernel of this build's executes: there is nothing to filter of them.
+pub fn foreign(profile: &Seccomp) -> Vec<&str> {
+    let native = Arch::native();
+    let foreign = |name: &&String| match Arch::named(name) {
+        Named::Table(arch) => !arch.runs_on(native),
+        Named::Foreign => true,
+        Named::Unknown => false,
+    };
+    profile.architectures.iter().filter(foreign).map(String::as_str).collect()
 }
 
 /// What a system call gets.

@@ -21,7 +21,7 @@ mod table;
 
 pub use arch::{Arch, architecture_names};
 pub use bpf::MAX_INSTRUCTIONS;
-pub use compile::{FLAGS, Filter, Summary, compile, compile_for, summary};
+pub use compile::{FLAGS, Filter, Summary, compile, compile_for, foreign, summary};
 pub use docker::{Conditions, DockerProfile, KernelVersion};
 pub use error::SeccompError;
 pub use libc::sock_filter as SockFilter;

@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod loopback;
 pub mod memory;
 pub mod mount;
+pub mod mountinfo;
 pub mod namespace;
 pub mod priority;
 pub mod process;

@@ -22,6 +22,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Puts a link in the place of whatever has the name in the root file system.
 fn replace_by_link(bundle: &Bundle, name: &str, target: &str) {
@@ -30,8 +31,15 @@ fn replace_by_link(bundle: &Bundle, name: &str, target: &str) {
     symlink(target, path).unwrap();
 }
 
-/// How many containers are made while paths are swapped.
-const TRIES: usize = 200;
+/// How often something is tried while paths are swapped, or somebody looks on: as often as fits into some time, since what depends on
+/// chance is worth as many tries as it can have; but not seldom on a busy machine either.
+fn attempts() -> impl Iterator<Item = usize> {
+    let begin = Instant::now();
+    (0..10_000).take_while(move |made| *made < FEWEST || begin.elapsed() < Duration::from_millis(2500))
+}
+
+/// On the slowest machine.
+const FEWEST: usize = 100;
 
 /// Swaps two names without a pause, as an attacker does who shares a folder with a container that is being made.
 struct Swapper {

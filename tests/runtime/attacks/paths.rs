@@ -1,6 +1,6 @@
 //! Mount points, device nodes and links that are to be made outside, by links of an image or by swapping them in.
 
-use super::{Outside, Swapper, TRIES, replace_by_link};
+use super::{Outside, Swapper, attempts, replace_by_link};
 use crate::common::Bundle;
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -46,7 +46,7 @@ fn while_swapped(mounts: &[Value]) {
         bundle.set("process/args", json!(["ls", "/shared/data/", "/shared/link/"]));
         let swapper = Swapper::new(shared.join("data"), shared.join("link"));
         let mut fine = 0;
-        for _ in 0..TRIES / 2 {
+        for _ in attempts() {
             fine += usize::from(bundle.run().code == 0);
             // New mount points each time.
             for folder in [shared.join("data/a"), shared.join("link/a")] {
@@ -146,7 +146,7 @@ fn cve_2026_41579_dev_is_swapped() {
     std::fs::create_dir(rootfs.join("dev")).unwrap();
     symlink(outside.relative(), rootfs.join("way")).unwrap();
     let swapper = Swapper::new(rootfs.join("dev"), rootfs.join("way"));
-    for _ in 0..TRIES / 2 {
+    for _ in attempts() {
         bundle.run();
         outside.is_untouched();
     }

@@ -1,6 +1,6 @@
 //! What the runtime writes to /proc (parameters, labels) sent elsewhere by what an image or a volume puts there.
 
-use super::{Swapper, TRIES, replace_by_link};
+use super::{Swapper, attempts, replace_by_link};
 use crate::common::Bundle;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ fn cve_2023_28642_proc_is_swapped() {
     let fake = make_fake(&rootfs.join("other"));
     let swapper = Swapper::new(rootfs.join("proc"), rootfs.join("other"));
     let file = |name: &str| rootfs.join(name).join(PARAMETER);
-    for _ in 0..TRIES / 2 {
+    for _ in attempts() {
         bundle.run();
         let text = ["proc", "other"].iter().find_map(|name| std::fs::read_to_string(file(name)).ok());
         assert!(text.is_none_or(|text| text == "before"));
@@ -117,7 +117,7 @@ fn cve_2025_52881_a_volume_is_swapped_into_proc() {
     bundle.add_mount(json!({ "destination": "/shared/data", "type": "bind", "source": source, "options": ["rbind"] }));
     let swapper = Swapper::new(shared.join("data"), shared.join("link"));
     let mut fine = 0;
-    for _ in 0..TRIES / 2 {
+    for _ in attempts() {
         let said = bundle.run();
         assert!(said.code != 0 || said.out == "77\n", "{} {}", said.out, said.err);
         fine += usize::from(said.code == 0);

@@ -42,7 +42,7 @@ const CREATE: &str = "  -b, --bundle DIR         folder with config.json and the
       --console-socket S   socket that receives the terminal's master
       --pidfd-socket S     socket that receives a pidfd of the container's first process
       --pid-file FILE      write its PID there
-      --no-pivot           move and chroot instead of pivot_root
+      --no-pivot           move and chroot instead of pivot_root, for an initramfs: less safe
       --no-new-keyring     keep the session keyring
       --no-subreaper       do not adopt what the program leaves behind
       --preserve-fds N     descriptors after 2 for the program, beside those of LISTEN_FDS

@@ -3,11 +3,12 @@
 use super::{Init, tree};
 use crate::error::{Context, Error, Result};
 use carboy_sys::mount::{Change, attr, mount_setattr, propagation};
+use carboy_sys::mountinfo;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Of every procfs (PROC_ROOT_INO).
@@ -46,6 +47,7 @@ impl Init<'_> {
     pub fn pivot(&mut self, move_only: bool) -> Result<()> {
         rustix::process::fchdir(self.root()?).context(|| "fchdir to the root file system")?;
         if move_only {
+            self.give_up_kernel_mounts()?;
             rustix::mount::mount_move(c".", c"/").context(|| "mount MS_MOVE to /")?;
             rustix::process::chroot(c".").context(|| "chroot")?;
         } else {
@@ -58,6 +60,39 @@ impl Init<'_> {
             unmount(c".", UnmountFlags::DETACH).context(|| "umount2 of the old root")?;
         }
         rustix::process::chdir(c"/").context(|| "chdir /")
+    }
+
+    /// Unmounts the host's procfs and sysfs, or covers them. Without pivot_root they stay in the namespace, out of sight; but where there
+    /// is a whole one, the kernel lets a user namespace mount another, in which nothing is masked or read-only (as runc).
+    fn give_up_kernel_mounts(&self) -> Result<()> {
+        let path = "/proc/self/mountinfo";
+        let text = std::fs::read_to_string(path).context(|| format!("read {path}"))?;
+        let own = format!("/proc/self/fd/{}", self.root()?.as_raw_fd());
+        let own = std::fs::read_link(&own).context(|| format!("readlink {own}"))?;
+        let whole = mountinfo::parse(&text)
+            .filter(|mount| mount.root == "/" && matches!(mount.kind, "proc" | "sysfs"))
+            .filter(|mount| !Path::new(&mount.point).starts_with(&own));
+        for mount in whole {
+            let point = CString::new(mount.point.as_str()).unwrap_or_default();
+            match mount_setattr(CWD, &point, true, propagate(propagation::SLAVE), None) {
+                // It went with another one that it was mounted on.
+                Err(Errno::NOENT | Errno::INVAL) => continue,
+                result => result.context(|| format!("mount_setattr {}", mount.point))?,
+            }
+            match unmount(point.as_c_str(), UnmountFlags::DETACH) {
+                // In a user namespace it is locked.
+                Err(Errno::INVAL | Errno::PERM) => {
+                    let cover = super::mounts::new_file_system("tmpfs", Some("tmpfs"), &[], attr::RDONLY)?;
+                    let flags = OFlags::PATH | OFlags::CLOEXEC;
+                    let target = rustix::fs::open(point.as_c_str(), flags, Mode::empty());
+                    let target = target.context(|| format!("open {}", mount.point))?;
+                    super::mounts::attach(cover.as_fd(), target.as_fd())
+                        .context(|| format!("move_mount {}", mount.point))?;
+                }
+                result => result.context(|| format!("umount2 {}", mount.point))?,
+            }
+        }
+        Ok(())
     }
 
     /// Sets the propagation of the new root.

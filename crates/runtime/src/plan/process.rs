@@ -93,6 +93,11 @@ impl Planner<'_> {
             self.init("process.noNewPrivileges", Action::NoNewPrivileges);
         }
         let filter = linux.seccomp.as_ref().map(seccomp_filter).transpose()?.flatten();
+        let foreign = linux.seccomp.as_ref().map(carboy_seccomp::foreign).unwrap_or_default();
+        if !foreign.is_empty() {
+            let reason = "this kernel executes no such programs, so there is nothing to filter";
+            self.warnings.push(format!("linux.seccomp.architectures: {} ignored: {reason}", foreign.join(", ")));
+        }
         // Without no_new_privs only CAP_SYS_ADMIN may install a filter, so it precedes the loss of capabilities; with it, the
         // filter comes last, so that the profile need not permit what happens in between.
         let notifies = filter.as_ref().is_some_and(|filter| filter.listener.is_some());
