@@ -109,9 +109,15 @@ fn rootless(word: &str) -> Result<()> {
 fn default_root() -> PathBuf {
     let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     match own {
-        Some(dir) if !rustix::process::geteuid().is_root() => PathBuf::from(dir).join("carboy-runtime"),
+        Some(dir) if is_user() => PathBuf::from(dir).join("carboy-runtime"),
         _ => PathBuf::from("/run/carboy-runtime"),
     }
+}
+
+/// Whether /run is not this process's: also where it is root of a user namespace of its user's, as below podman (as runc).
+fn is_user() -> bool {
+    !rustix::process::geteuid().is_root()
+        || (std::env::var_os("USER").is_none_or(|user| user != "root") && crate::cgroups::is_no_administrator())
 }
 
 /// Text of an argument.

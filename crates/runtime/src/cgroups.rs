@@ -49,7 +49,7 @@ pub fn rootless() -> bool {
 }
 
 /// Whether this process is no administrator of the host.
-fn is_no_administrator() -> bool {
+pub fn is_no_administrator() -> bool {
     // In a user namespace of others' making root is none. Asked only when something has been refused.
     !rustix::process::geteuid().is_root()
         || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.contains("4294967295"))
