@@ -58,6 +58,7 @@ impl Action {
             Action::TimeNamespace(_) => "time namespace".into(),
             Action::Loopback => "loopback".into(),
             Action::Keyring(_) => "session keyring".into(),
+            Action::KeyLabel(_) => "label of new keys".into(),
             Action::Isolate(_) => "isolate mounts".into(),
             Action::Root { .. } => "root file system".into(),
             Action::Mount(mount) => format!("mount {}", mount.destination),
@@ -172,6 +173,9 @@ impl Action {
             }
             Action::Keyring(name) => {
                 (vec![format!("keyctl(JOIN_SESSION_KEYRING, {name:?})")], "keys of the host stay out of reach")
+            }
+            Action::KeyLabel(label) => {
+                (vec![format!("write attr/keycreate {label:?}")], "the keyring has the label of the program")
             }
             _ => self.explain_root(actor),
         }

@@ -71,6 +71,8 @@ pub enum Action {
     Loopback,
     /// A session keyring of its own.
     Keyring(String),
+    /// SELinux's label of keys made from now on; an empty one: the policy's.
+    KeyLabel(String),
     /// Cut the mount namespace off from the host's.
     Isolate(u64),
     /// Open the root file system and make it a mount.

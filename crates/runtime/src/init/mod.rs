@@ -144,6 +144,14 @@ impl Init<'_> {
             Action::TimeNamespace(offsets) => time_namespace(offsets),
             Action::Loopback => loopback::up().context(|| "ioctl SIOCSIFFLAGS lo"),
             Action::Keyring(name) => join_keyring(name),
+            // The kernel takes a line without text for none.
+            Action::KeyLabel(label) => self.write_attribute(
+                &["keycreate"],
+                &format!(
+                    "{label}
+"
+                ),
+            ),
             Action::Isolate(flag) => root::isolate(*flag),
             Action::Root { path, shared } => self.open_root(path, *shared),
             Action::Mount(mount) => self.mount(mount),
@@ -173,7 +181,7 @@ impl Init<'_> {
             Action::MemoryPolicy(mode, nodes) => priority::set_mempolicy(*mode, nodes).context(|| "set_mempolicy"),
             Action::NoNewPrivileges => process::set_no_new_privileges().context(|| "prctl PR_SET_NO_NEW_PRIVS"),
             Action::Seccomp(filter) => self.install_filter(filter),
-            Action::AppArmor(profile) => self.write_attribute(&["apparmor/exec", "exec"], &format!("exec {profile}")),
+            Action::AppArmor(profile) => self.take_profile(profile),
             Action::Selinux(label) => self.write_attribute(&["exec"], label),
             Action::Descriptors(preserved) => self.close_descriptors(*preserved),
             Action::Identity(identity) => self.take_identity(identity),

@@ -123,6 +123,18 @@ impl Init<'_> {
         Ok(())
     }
 
+    /// Has the program confined by an AppArmor profile, which must be loaded.
+    pub fn take_profile(&mut self, profile: &str) -> Result<()> {
+        let written = self.write_attribute(&["apparmor/exec", "exec"], &format!("exec {profile}"));
+        written.map_err(|e| match e {
+            Error::Kernel { what, source: source @ Errno::NOENT } => {
+                let what = format!("apparmor failed to apply profile {profile:?}, which is not loaded: {what}");
+                Error::Kernel { what, source }
+            }
+            other => other,
+        })
+    }
+
     /// Writes a file of procfs: through the mount that this process made itself, never through what lies over it
     /// (CVE-2019-16884, CVE-2025-52881).
     fn write_proc(&mut self, name: &str, value: &str) -> Result<()> {

@@ -119,7 +119,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     // In a new user namespace init could not raise them.
     let outer_limits = namespaces.new & flag::NEWUSER != 0 && host.euid == 0 && !process.rlimits.is_empty();
     planner.birth(process, linux, &namespaces, placement)?;
-    planner.early(request, linux, &namespaces);
+    planner.early(request, linux, process, &namespaces);
     let rootfs = request.bundle.join(&root.path).to_string_lossy().into_owned();
     planner.root(linux, rootfs)?;
     planner.net_devices(linux, namespaces.own)?;
@@ -241,7 +241,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What the init process does before it touches the root file system.
-    fn early(&mut self, request: &Request, linux: &Linux, namespaces: &Namespaces) {
+    fn early(&mut self, request: &Request, linux: &Linux, process: &Process, namespaces: &Namespaces) {
         if !namespaces.join.is_empty() {
             self.init("linux.namespaces", Action::Join(namespaces.join.clone()));
         }
@@ -261,10 +261,22 @@ impl<'a> Planner<'a> {
             self.init("linux.timeOffsets", Action::TimeNamespace(lines));
         }
         if !request.no_new_keyring {
-            self.init("", Action::Keyring(format!("_ses.{}", request.id)));
+            self.keyring(format!("_ses.{}", request.id), process.selinux_label.as_deref());
         }
         if namespaces.new & flag::NEWNET != 0 {
             self.init("linux.namespaces", Action::Loopback);
+        }
+    }
+
+    /// A session keyring that the program may use, whatever it is confined to.
+    fn keyring(&mut self, name: String, label: Option<&str>) {
+        let label = label.filter(|label| !label.is_empty() && self.host.selinux);
+        if let Some(label) = label {
+            self.init("process.selinuxLabel", Action::KeyLabel(label.to_owned()));
+        }
+        self.init("", Action::Keyring(name));
+        if label.is_some() {
+            self.init("process.selinuxLabel", Action::KeyLabel(String::new()));
         }
     }
 
