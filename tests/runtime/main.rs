@@ -4,6 +4,7 @@
 //! again, whether it passes or not.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod apparmor;
 mod attacks;
 mod cgroups;
 mod checkpoint;

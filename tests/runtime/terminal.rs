@@ -54,6 +54,21 @@ impl Terminal {
     }
 }
 
+/// The terminal's master, as it comes over a console socket.
+pub(crate) fn accept_master(listener: &std::os::unix::net::UnixListener) -> OwnedFd {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let (stream, _) = listener.accept().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 64];
+    recvmsg(&stream, &mut [std::io::IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    descriptor.expect("a descriptor")
+}
+
 #[test]
 #[ignore = "needs root: makes containers"]
 fn a_shell_on_a_terminal() {
@@ -99,7 +114,6 @@ fn exec_on_a_terminal() {
 #[test]
 #[ignore = "needs root: makes containers"]
 fn a_console_socket_gets_the_master() {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     let mut bundle = Bundle::script("tty; ls -l /dev/console; read x; exit 0");
     bundle.set("process/terminal", json!(true));
     bundle.set("process/consoleSize", json!({ "height": 11, "width": 22 }));
@@ -107,18 +121,7 @@ fn a_console_socket_gets_the_master() {
     let path = bundle.path().join("console.sock");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     bundle.call(&["create", "--console-socket", path.to_str().unwrap(), &bundle.name]).good();
-    let (stream, _) = listener.accept().unwrap();
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = [0; 64];
-    recvmsg(&stream, &mut [std::io::IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
-    let master = control
-        .drain()
-        .find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        })
-        .expect("a descriptor");
+    let master = accept_master(&listener);
     let size = rustix::termios::tcgetwinsize(&master).unwrap();
     assert_eq!((size.ws_row, size.ws_col), (11, 22));
     bundle.call(&["start", &bundle.name]).good();

@@ -1,14 +1,17 @@
 //! CRIU, as a program: what it is told of a container, how it is called, what its log says when it fails.
 //!
-//! By its command line rather than by its RPC (`criu swrk`): whoever reads the error can repeat the call. What only the RPC can do is to
-//! hand over the master of a terminal, so containers with a terminal are refused. Which memory is written and how is CRIU's business.
+//! A dump by its command line: whoever reads the error can repeat the call. A restore by its RPC ([`worker`]), as only that hands over the
+//! master of a terminal, says when hooks are due, and lets the process be put into a cgroup before it begins. Which memory is written
+//! and how is CRIU's business.
+
+pub mod message;
+pub mod worker;
 
 use crate::error::{Context, Error, Result};
 use carboy_sys::exec::StringList;
 use carboy_sys::spawn::{Spawn, spawn};
 use rustix::process::{WaitOptions, waitpid};
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -20,23 +23,21 @@ const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin"]
 pub struct Call<'a> {
     /// The program; searched for if it is not an absolute path.
     pub program: &'a Path,
-    /// `dump`, `pre-dump` or `restore`.
+    /// `dump` or `pre-dump`.
     pub verb: &'static str,
     /// Where the images are.
     pub images: &'a Path,
-    /// Where the log is, named after the verb.
+    /// Where `dump.log` is.
     pub work: &'a Path,
     /// Further arguments.
     pub args: Vec<String>,
-    /// Descriptors that it gets, and their numbers there.
-    pub fds: Vec<(BorrowedFd<'a>, i32)>,
 }
 
 impl Call<'_> {
     /// Calls it and waits for its end.
     pub fn run(self) -> Result<()> {
         let program = find(self.program)?;
-        let log = self.work.join(if self.verb == "restore" { "restore.log" } else { "dump.log" });
+        let log = self.work.join("dump.log");
         let own = [
             "criu".into(),
             self.verb.into(),
@@ -51,7 +52,7 @@ impl Call<'_> {
         // What an earlier call said is not what this one says.
         let _ = std::fs::remove_file(&log);
         let what = || format!("execute {}", program.display());
-        let pid = spawn(&Spawn { path: &path, args: &args, env: None, fds: &self.fds }).context(what)?;
+        let pid = spawn(&Spawn { path: &path, args: &args, env: None, fds: &[] }).context(what)?;
         let status = waitpid(Some(pid), WaitOptions::empty()).context(|| "wait for criu")?;
         match status.and_then(|(_, status)| status.exit_status()) {
             Some(0) => Ok(()),

@@ -90,12 +90,17 @@ impl Record {
         v1.map(|(_, _, own)| own).or(self.unified.as_ref().filter(|_| self.is_unified()).map(|(_, own)| own))
     }
 
-    /// Its path in each hierarchy, as CRIU names them: `controllers:path`, or the path alone.
-    pub fn roots(&self) -> Vec<String> {
+    /// Its path in each hierarchy, as CRIU names them: controllers of a v1 hierarchy, or none, and the path.
+    pub fn roots(&self) -> Vec<(Option<String>, String)> {
         let path = |mount: &PathBuf, own: &PathBuf| format!("/{}", own.strip_prefix(mount).unwrap_or(own).display());
-        let v1 =
-            self.v1.iter().map(|(controllers, mount, own)| format!("{}:{}", controllers.join(","), path(mount, own)));
-        v1.chain(self.unified.iter().filter(|_| self.is_unified()).map(|(mount, own)| path(mount, own))).collect()
+        let v1 = self.v1.iter().map(|(controllers, mount, own)| (Some(controllers.join(",")), path(mount, own)));
+        let unified = self.unified.iter().filter(|_| self.is_unified());
+        v1.chain(unified.map(|(mount, own)| (None, path(mount, own)))).collect()
+    }
+
+    /// Moves a process there.
+    pub fn attach(&self, pid: i32) -> Result<()> {
+        Ok(self.open().attach(pid)?)
     }
 
     /// The cgroup.

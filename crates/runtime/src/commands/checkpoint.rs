@@ -19,6 +19,7 @@ struct Options {
     leave_running: bool,
     pre_dump: bool,
     page_server: Option<(String, u16)>,
+    status_fd: Option<i32>,
     switches: Vec<&'static str>,
 }
 
@@ -39,6 +40,7 @@ impl Options {
                 "leave-running" => options.leave_running = switch(parser)?,
                 "pre-dump" => options.pre_dump = switch(parser)?,
                 "page-server" => options.page_server = Some(address(&text(parser.value()?)?)?),
+                "status-fd" => options.status_fd = Some(crate::args::number(parser.value()?)?),
                 "tcp-skip-in-flight" if switch(parser)? => options.switches.push("--skip-in-flight"),
                 "link-remap" if switch(parser)? => options.switches.push("--link-remap"),
                 "tcp-skip-in-flight" | "link-remap" => {}
@@ -47,11 +49,33 @@ impl Options {
             }
         }
         options.id = one_id(id)?;
+        options.status_fd.map_or(Ok(()), check_status_fd)?;
+        let refused = |why: &str| Err(Error::Usage(format!("--lazy-pages {why}")));
+        match (options.common.has("lazy-pages"), &options.page_server) {
+            (true, None) => return refused("needs --page-server: an address at which the pages are asked for"),
+            (true, _) if options.leave_running => return refused("and --leave-running contradict one another"),
+            (true, _) if options.pre_dump => return refused("and --pre-dump contradict one another"),
+            _ => {}
+        }
         if options.parent.as_ref().is_some_and(|parent| parent.is_absolute()) {
             return Err(Error::Usage("invalid --parent-path: it is relative to --image-path".into()));
         }
         Ok(options)
     }
+}
+
+/// CRIU writes a null byte there when the pages can be asked for.
+fn check_status_fd(number: i32) -> Result<()> {
+    use rustix::fs::OFlags;
+    let invalid = |why: String| Error::Usage(format!("invalid --status-fd argument {number}: {why}"));
+    let path = format!("/proc/self/fdinfo/{number}");
+    let info = std::fs::read_to_string(path).map_err(|e| invalid(e.to_string()))?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).unwrap_or(0);
+    if OFlags::from_bits_retain(flags).intersects(OFlags::WRONLY | OFlags::RDWR) {
+        return Ok(());
+    }
+    Err(invalid("not writable".into()))
 }
 
 fn address(word: &str) -> Result<(String, u16)> {
@@ -67,13 +91,13 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         return Err(Error::State("container cannot be checkpointed: it does not run".into()));
     }
     let spec = container.config()?;
-    snapshot::check(&spec)?;
+    snapshot::check()?;
     let pid = container.record.init.map_or(0, |init| init.pid);
     let (images, work) = options.common.folders(Some(&container.folder.join("criu.work")))?;
     keep_streams(&images, pid)?;
     let args = arguments(&options, &container, &spec, pid)?;
     let verb = if options.pre_dump { "pre-dump" } else { "dump" };
-    Call { program: &globals.criu(), verb, images: &images, work: &work, args, fds: Vec::new() }.run()?;
+    Call { program: &globals.criu(), verb, images: &images, work: &work, args }.run()?;
     if options.pre_dump || options.leave_running {
         return Ok(0);
     }
@@ -94,7 +118,11 @@ fn arguments(options: &Options, container: &Container, spec: &Spec, pid: i32) ->
     let mut args = options.common.args();
     args.extend([format!("--tree={pid}"), format!("--root={}", container.record.rootfs)]);
     args.extend(options.switches.iter().map(|switch| (*switch).to_owned()));
-    args.extend(snapshot::configuration(spec));
+    args.extend(snapshot::configuration(spec).map(|file| format!("--config={file}")));
+    if snapshot::has_terminal(spec) {
+        // Its other end is outside.
+        args.push("--shell-job".into());
+    }
     if options.leave_running {
         args.push("--leave-running".into());
     }
@@ -105,8 +133,11 @@ fn arguments(options: &Options, container: &Container, spec: &Spec, pid: i32) ->
         args.push(format!("--prev-images-dir={}", parent.display()));
     }
     if let Some((host, port)) = &options.page_server {
-        args.extend(["--page-server".into(), format!("--address={host}"), format!("--port={port}")]);
+        // With --lazy-pages this CRIU is the server.
+        args.extend((!options.common.has("lazy-pages")).then(|| "--page-server".to_owned()));
+        args.extend([format!("--address={host}"), format!("--port={port}")]);
     }
+    args.extend(options.status_fd.map(|number| format!("--status-fd={number}")));
     if let Some(folder) = container.record.cgroup.freezer() {
         args.push(format!("--freeze-cgroup={}", folder.display()));
     }
@@ -140,6 +171,8 @@ mod tests {
         assert_eq!(options.common.args(), ["--tcp-established", "--empty-ns=net", "--manage-cgroups=soft"]);
         for bad in [
             "--lazy-pages id",
+            "--lazy-pages --page-server h:1 --leave-running id",
+            "--status-fd 99 id",
             "--parent-path /x id",
             "--page-server host id",
             "--manage-cgroups-mode x id",

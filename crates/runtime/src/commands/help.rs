@@ -96,12 +96,14 @@ const SNAPSHOT: &str = "      --image-path DIR          the images (default: ./c
       --file-locks              file locks too
       --auto-dedup              each page once in a series of images
       --empty-ns network        without the network's configuration
-      --manage-cgroups-mode M   soft, full, strict or, for checkpoint, ignore
+      --manage-cgroups-mode M   soft, full, strict or ignore
+      --lazy-pages              memory is moved later, when it is used (by `criu lazy-pages`)
 ";
 const CHECKPOINT: &str = "      --leave-running           do not end the container
       --pre-dump                memory only, for a checkpoint with --parent-path that follows
       --parent-path DIR         images of a --pre-dump, relative to --image-path
-      --page-server HOST:PORT   send the memory there
+      --page-server HOST:PORT   send the memory there; with --lazy-pages, where it is asked for
+      --status-fd N             write a null byte there when --lazy-pages can be served
       --tcp-skip-in-flight      without connections that are being made
       --link-remap              files that have been deleted too
 ";

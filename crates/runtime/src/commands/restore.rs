@@ -2,17 +2,19 @@
 //!
 //! The root file system is bound to a path in a mount namespace of this process's own, as CRIU wants a mount: nothing of it is on the host.
 
-use super::create::{Bundle, non_empty};
+use super::create::{Bundle, connect_to, non_empty};
 use super::snapshot::{self, Common, NETWORK};
 use crate::args::{Arg, Globals, Parser, one_id, switch, text};
-use crate::cgroups::{self, Driver, Placement, View};
+use crate::cgroups::{self, Placement, View};
+use crate::channel::send_with_fds;
 use crate::container::Container;
-use crate::criu::Call;
+use crate::criu::message::Message;
+use crate::criu::worker::{Moment, Worker, option};
 use crate::error::{Context, Error, Result};
 use crate::foreground::{Foreground, block_signals};
 use crate::hooks;
 use crate::init::tree::{self, Want};
-use crate::step::Moment;
+use crate::step;
 use carboy_oci::state::{State, Status};
 use carboy_state::file::{Durability, write_atomic};
 use carboy_state::process::ProcessRef;
@@ -20,11 +22,14 @@ use carboy_sys::clone::flag;
 use carboy_sys::namespace::unshare;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind_recursive, mount_change, unmount};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What the three streams were, beside the images. The name is runc's.
 pub const STREAMS: &str = "descriptors.json";
+
+/// CRIU's log, in the folder of logs.
+const LOG: &str = "restore.log";
 
 /// The number that a joined network namespace has at CRIU.
 const NETWORK_FD: i32 = 20;
@@ -33,7 +38,8 @@ const NETWORK_FD: i32 = 20;
 struct Options {
     create: super::create::Options,
     common: Common,
-    lsm: Vec<String>,
+    /// Fields of CRIU's RPC about labels.
+    lsm: Vec<(u32, String)>,
 }
 
 impl Options {
@@ -59,18 +65,13 @@ impl Options {
                 "no-subreaper" => options.create.no_subreaper = switch(parser)?,
                 // CRIU changes roots by itself.
                 "no-pivot" => options.create.no_pivot = switch(parser)?,
-                "lsm-profile" | "lsm-mount-context" => {
-                    options.lsm.push(format!("--{name}={}", text(parser.value()?)?));
-                }
+                "lsm-profile" => options.lsm.push((option::LSM_PROFILE, text(parser.value()?)?)),
+                "lsm-mount-context" => options.lsm.push((option::LSM_MOUNT_CONTEXT, text(parser.value()?)?)),
                 other if options.common.take(other, parser)? => {}
                 other => return Err(Arg::Long(other).unexpected().into()),
             }
         }
         options.create.id = one_id(id)?;
-        if options.common.cgroups == "ignore" {
-            let reason = "restored processes would stay in the caller's cgroup";
-            return Err(Error::Usage(format!("--manage-cgroups-mode=ignore is not supported by restore: {reason}")));
-        }
         Ok(options)
     }
 }
@@ -79,11 +80,8 @@ impl Options {
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let options = Options::parse(parser)?;
     let bundle = Bundle::read(&options.create)?;
-    snapshot::check(&bundle.spec)?;
-    super::create::check_terminal(&bundle.spec, &options.create, true)?;
-    if globals.cgroups == Driver::Systemd {
-        return Err(Error::Usage("restore into a scope of systemd's is not supported".into()));
-    }
+    snapshot::check()?;
+    super::create::check_terminal(&bundle.spec, &options.create, options.create.detach)?;
     if !options.create.detach {
         block_signals()?;
         if !options.create.no_subreaper {
@@ -98,70 +96,153 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
             globals.log.write("warning", &left.to_string());
         }
     };
-    let restored = restore(globals, &options, &bundle, &mut container, &placement, &view);
+    let restored = Restore { globals, options: &options, bundle: &bundle, container: &mut container, console: None }
+        .run(&placement, &view);
     drop(lock);
-    let pidfd = restored.inspect_err(|_| given_back(&container))?;
+    let (pidfd, console) = restored.inspect_err(|_| given_back(&container))?;
     if options.create.detach {
         return Ok(0);
     }
-    let result = Foreground::new(pidfd, None).and_then(Foreground::wait);
+    let result = Foreground::new(pidfd, console).and_then(Foreground::wait);
     given_back(&container);
     result
 }
 
-fn restore(
-    globals: &Globals,
-    options: &Options,
-    bundle: &Bundle,
-    container: &mut Container,
-    placement: &Placement,
-    view: &View,
-) -> Result<OwnedFd> {
-    container.save_config(&bundle.text)?;
-    let (images, work) = options.common.folders(None)?;
-    let externals = snapshot::externals(&bundle.spec, &bundle.path, view)?;
-    let root = PrivateRoot::new(container, &externals)?;
-    let pid_file = container.folder.join("criu.pid");
-    let mut args = options.common.args();
-    args.extend([format!("--root={}", root.0.display()), format!("--pidfile={}", pid_file.display())]);
-    args.extend(["--restore-detached".into(), "--restore-sibling".into()]);
-    args.extend(options.lsm.iter().cloned().chain(snapshot::configuration(&bundle.spec)));
-    args.extend(externals.iter().map(|mount| format!("--external=mnt[{}]:{}", mount.inside, mount.outside)));
-    args.push("--external=mnt[/dev/null]:/dev/null".into());
-    args.extend(streams(&images)?);
-    let network = snapshot::joined_network(&bundle.spec);
-    let network = network.map(|path| std::fs::File::open(path).context(|| format!("open {path}"))).transpose()?;
-    if network.is_some() {
-        args.push(format!("--inherit-fd=fd[{NETWORK_FD}]:{NETWORK}"));
-    }
-    let _entry = placement.create()?;
-    args.extend(container.record.cgroup.roots().iter().map(|root| format!("--cgroup-root={root}")));
-    let fds = network.iter().map(|file| (file.as_fd(), NETWORK_FD)).collect();
-    Call { program: &globals.criu(), verb: "restore", images: &images, work: &work, args, fds }.run()?;
-    adopt(options, bundle, container, &pid_file)
+/// A restore under way.
+struct Restore<'a> {
+    globals: &'a Globals,
+    options: &'a Options,
+    bundle: &'a Bundle,
+    container: &'a mut Container,
+    /// The terminal's master, when it stays here.
+    console: Option<OwnedFd>,
 }
 
-/// Puts the restored init on record and runs the hooks of a start.
-fn adopt(options: &Options, bundle: &Bundle, container: &mut Container, pid_file: &Path) -> Result<OwnedFd> {
-    let text = std::fs::read_to_string(pid_file).context(|| format!("read {}", pid_file.display()))?;
-    let _ = std::fs::remove_file(pid_file);
-    let init = text.trim().parse().ok().and_then(ProcessRef::of);
-    container.record.init = init;
-    container.save()?;
-    let gone = || Error::State("the restored process has ended already".into());
-    let init = init.ok_or_else(gone)?;
-    let pidfd = init.pidfd().ok_or_else(gone)?;
-    if let Some(path) = &options.create.pid_file {
-        write_atomic(path, init.pid.to_string().as_bytes(), 0o644, Durability::Process)?;
+impl Restore<'_> {
+    /// The restored init, and the terminal's master if it stays here.
+    fn run(mut self, placement: &Placement, view: &View) -> Result<(OwnedFd, Option<OwnedFd>)> {
+        let (spec, options) = (&self.bundle.spec, self.options);
+        let console_socket = options.create.console_socket.as_deref().map(connect_to).transpose()?;
+        self.container.save_config(&self.bundle.text)?;
+        let (images, work) = options.common.folders(None)?;
+        let externals = snapshot::externals(spec, &self.bundle.path, view)?;
+        let root = PrivateRoot::new(self.container, &externals)?;
+        let (images_fd, work_fd) = (open_folder(&images)?, open_folder(&work)?);
+        let mut request = options.request();
+        request.number(option::IMAGES_DIR_FD, images_fd.as_raw_fd() as u64);
+        request.number(option::WORK_DIR_FD, work_fd.as_raw_fd() as u64);
+        request.text(option::ROOT, &root.0.display().to_string());
+        let all = externals.iter().map(|mount| (mount.inside.as_str(), mount.outside.as_str()));
+        for (inside, outside) in all.chain([("/dev/null", "/dev/null")]) {
+            request.text(option::EXTERNAL, &format!("mnt[{inside}]:{outside}"));
+        }
+        if let Some(file) = snapshot::configuration(spec) {
+            request.text(option::CONFIG_FILE, file);
+        }
+        let mut inherited = streams(&images)?;
+        let network = snapshot::joined_network(spec);
+        let network = network.map(|path| std::fs::File::open(path).context(|| format!("open {path}"))).transpose()?;
+        inherited.extend(network.iter().map(|_| (NETWORK.to_owned(), NETWORK_FD)));
+        for (what, number) in inherited {
+            let mut entry = Message::default();
+            entry.text(1, &what);
+            entry.number(2, number as u64);
+            request.nested(option::INHERIT_FD, &entry);
+        }
+        let fds: Vec<_> = network.iter().map(|file| (file.as_fd(), NETWORK_FD)).collect();
+        let worker = Worker::start(&self.globals.criu(), &work, LOG, &fds)?;
+        self.place(placement, worker.pid(), &mut request)?;
+        let pid = worker.restore(&request, |moment| self.at(moment, console_socket.as_ref()))?;
+        self.adopt(pid)
     }
-    if let Some(hooks) = &bundle.spec.hooks {
-        let state = State { rootfs: None, created: None, owner: None, ..container.state() };
-        let creating = State { status: Status::Creating, ..state.clone() };
-        hooks::run(Moment::Prestart, &hooks.prestart, &creating)?;
-        hooks::run(Moment::CreateRuntime, &hooks.create_runtime, &creating)?;
-        hooks::run(Moment::Poststart, &hooks.poststart, &state)?;
+
+    /// Makes the cgroup. CRIU moves processes into it, unless it is to leave cgroups alone, or systemd wants a process to begin with: then
+    /// it is in there itself, and its children with it.
+    fn place(&self, placement: &Placement, worker: i32, request: &mut Message) -> Result<()> {
+        if placement.adopts() {
+            placement.adopt(worker)?;
+        } else {
+            let entry = placement.create()?;
+            if entry.is_some() && self.options.common.cgroups == "ignore" {
+                self.container.record.cgroup.attach(worker)?;
+            }
+        }
+        for (controllers, path) in self.container.record.cgroup.roots() {
+            let mut root = Message::default();
+            if let Some(controllers) = controllers {
+                root.text(1, &controllers);
+            }
+            root.text(2, &path);
+            request.nested(option::CG_ROOT, &root);
+        }
+        Ok(())
     }
-    Ok(pidfd)
+
+    /// What is due at a moment that CRIU tells of.
+    fn at(&mut self, moment: Moment, console_socket: Option<&OwnedFd>) -> Result<()> {
+        match (moment.name.as_str(), moment.pid, moment.descriptor) {
+            // The namespaces are there, and nothing runs in them: hooks may fill a network that CRIU leaves empty.
+            ("setup-namespaces", Some(pid), _) => {
+                self.container.record.init = ProcessRef::of(pid);
+                self.container.save()?;
+                let Some(hooks) = &self.bundle.spec.hooks else { return Ok(()) };
+                let state = self.state(Status::Creating);
+                hooks::run(step::Moment::Prestart, &hooks.prestart, &state)?;
+                hooks::run(step::Moment::CreateRuntime, &hooks.create_runtime, &state)
+            }
+            ("orphan-pts-master", _, Some(master)) => match console_socket {
+                Some(socket) => {
+                    send_with_fds(socket.as_fd(), b"/dev/ptmx", &[master.as_fd()]).context(|| "send the terminal")
+                }
+                None => {
+                    self.console = Some(master);
+                    Ok(())
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn state(&self, status: Status) -> State {
+        State { rootfs: None, created: None, owner: None, ..self.container.state_as(status) }
+    }
+
+    /// Puts the restored init on record and runs the hooks after a start.
+    fn adopt(self, pid: i32) -> Result<(OwnedFd, Option<OwnedFd>)> {
+        let gone = || Error::State("the restored process has ended already".into());
+        let init = ProcessRef::of(pid);
+        self.container.record.init = init;
+        self.container.save()?;
+        let pidfd = init.and_then(|init| init.pidfd()).ok_or_else(gone)?;
+        if let Some(path) = &self.options.create.pid_file {
+            write_atomic(path, pid.to_string().as_bytes(), 0o644, Durability::Process)?;
+        }
+        if let Some(hooks) = &self.bundle.spec.hooks {
+            hooks::run(step::Moment::Poststart, &hooks.poststart, &self.state(Status::Running))?;
+        }
+        Ok((pidfd, self.console))
+    }
+}
+
+impl Options {
+    /// What CRIU is told of them.
+    fn request(&self) -> Message {
+        let mut request = self.common.options();
+        request.number(option::LOG_LEVEL, 4);
+        request.text(option::LOG_FILE, LOG);
+        request.number(option::NOTIFY_SCRIPTS, 1);
+        request.number(option::RST_SIBLING, 1);
+        request.number(option::ORPHAN_PTS_MASTER, 1);
+        for (field, value) in &self.lsm {
+            request.text(*field, value);
+        }
+        request
+    }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }
 
 /// The root file system, bound to a folder of the container's in a mount namespace of this process's own. It goes before the folder does:
@@ -202,12 +283,11 @@ impl Drop for PrivateRoot {
     }
 }
 
-/// Those of the three streams that were pipes are the caller's now.
-fn streams(images: &Path) -> Result<Vec<String>> {
+/// Those of the three streams that were pipes are the caller's now: what they are in the images, and their numbers.
+fn streams(images: &Path) -> Result<Vec<(String, i32)>> {
     let file = images.join(STREAMS);
     let text = std::fs::read(&file).context(|| format!("read {}", file.display()))?;
     let streams: Vec<String> =
         serde_json::from_slice(&text).map_err(|e| Error::Other(format!("parse {}: {e}", file.display())))?;
-    let pipes = streams.into_iter().take(3).enumerate().filter(|(_, stream)| stream.starts_with("pipe:"));
-    Ok(pipes.map(|(number, stream)| format!("--inherit-fd=fd[{number}]:{stream}")).collect())
+    Ok(streams.into_iter().zip(0..3).filter(|(stream, _)| stream.starts_with("pipe:")).collect())
 }

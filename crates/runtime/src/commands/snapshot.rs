@@ -2,9 +2,12 @@
 
 use crate::args::{Parser, switch, text};
 use crate::cgroups::View;
+use crate::criu::message::Message;
+use crate::criu::worker::option;
 use crate::error::{Context, Error, Result};
 use crate::plan::external_mounts;
 use carboy_oci::runtime::Spec;
+use carboy_sys::clone::flag;
 
 use std::path::{Path, PathBuf};
 
@@ -20,25 +23,44 @@ pub struct Common {
     pub work: Option<PathBuf>,
     /// How cgroups are treated.
     pub cgroups: String,
-    /// CRIU's switches.
-    switches: Vec<&'static str>,
+    /// CRIU's switches, and their numbers in its RPC.
+    switches: Vec<(&'static str, u32)>,
+    /// Without the network's configuration.
+    empty_network: bool,
 }
 
 impl Default for Common {
     fn default() -> Common {
-        Common { images: "checkpoint".into(), work: None, cgroups: "soft".into(), switches: Vec::new() }
+        Common {
+            images: "checkpoint".into(),
+            work: None,
+            cgroups: "soft".into(),
+            switches: Vec::new(),
+            empty_network: false,
+        }
     }
 }
 
 /// Switches that CRIU has too.
-const SWITCHES: [&str; 6] = ["tcp-established", "tcp-close", "ext-unix-sk", "shell-job", "file-locks", "auto-dedup"];
+const SWITCHES: [(&str, u32); 7] = [
+    ("tcp-established", option::TCP_ESTABLISHED),
+    ("tcp-close", option::TCP_CLOSE),
+    ("ext-unix-sk", option::EXT_UNIX_SK),
+    ("shell-job", option::SHELL_JOB),
+    ("file-locks", option::FILE_LOCKS),
+    ("auto-dedup", option::AUTO_DEDUP),
+    ("lazy-pages", option::LAZY_PAGES),
+];
+
+/// Ways to treat cgroups, and their numbers in CRIU's RPC.
+const CGROUPS: [(&str, u64); 4] = [("ignore", 0), ("soft", 3), ("full", 4), ("strict", 5)];
 
 impl Common {
     /// Takes an option; false if it is not one of these.
     pub fn take(&mut self, name: &str, parser: &mut Parser) -> Result<bool> {
-        if let Some(name) = SWITCHES.into_iter().find(|known| *known == name) {
+        if let Some(known) = SWITCHES.into_iter().find(|known| known.0 == name) {
             if switch(parser)? {
-                self.switches.push(name);
+                self.switches.push(known);
             }
             return Ok(true);
         }
@@ -46,11 +68,7 @@ impl Common {
             "image-path" => self.images = non_empty(parser)?.unwrap_or_else(|| "checkpoint".into()),
             "work-path" => self.work = non_empty(parser)?,
             "manage-cgroups-mode" => self.cgroups = cgroups_mode(text(parser.value()?)?)?,
-            "empty-ns" => empty_namespace(&text(parser.value()?)?).map(|()| self.switches.push("empty-ns=net"))?,
-            "lazy-pages" if !switch(parser)? => {}
-            "lazy-pages" | "status-fd" => {
-                return Err(Error::Usage(format!("--{name} is not supported: memory is moved before, not on demand")));
-            }
+            "empty-ns" => self.empty_network = empty_namespace(&text(parser.value()?)?)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -73,10 +91,30 @@ impl Common {
         Ok((images, work))
     }
 
-    /// As CRIU is told.
+    /// As CRIU is told on its command line.
     pub fn args(&self) -> Vec<String> {
-        let switches = self.switches.iter().map(|name| format!("--{name}"));
-        switches.chain([format!("--manage-cgroups={}", self.cgroups)]).collect()
+        let switches = self.switches.iter().map(|(name, _)| format!("--{name}"));
+        let empty = self.empty_network.then(|| "--empty-ns=net".to_owned());
+        switches.chain(empty).chain([format!("--manage-cgroups={}", self.cgroups)]).collect()
+    }
+
+    /// As CRIU is told by its RPC.
+    pub fn options(&self) -> Message {
+        let mut options = Message::default();
+        for (_, field) in &self.switches {
+            options.number(*field, 1);
+        }
+        if self.empty_network {
+            options.number(option::EMPTY_NS, flag::NEWNET);
+        }
+        let mode = CGROUPS.iter().find(|(name, _)| *name == self.cgroups);
+        options.number(option::MANAGE_CGROUPS_MODE, mode.map_or(3, |(_, number)| *number));
+        options
+    }
+
+    /// Whether it has been given.
+    pub fn has(&self, name: &str) -> bool {
+        self.switches.iter().any(|(known, _)| *known == name)
     }
 }
 
@@ -87,29 +125,30 @@ fn non_empty(parser: &mut Parser) -> Result<Option<PathBuf>> {
 fn cgroups_mode(mode: String) -> Result<String> {
     match mode.as_str() {
         "" => Ok("soft".into()),
-        "soft" | "full" | "strict" | "ignore" => Ok(mode),
+        known if CGROUPS.iter().any(|(name, _)| *name == known) => Ok(mode),
         other => Err(Error::Usage(format!("invalid manage-cgroups-mode {other:?}: soft, full, strict or ignore"))),
     }
 }
 
-fn empty_namespace(name: &str) -> Result<()> {
+fn empty_namespace(name: &str) -> Result<bool> {
     match name {
-        "network" => Ok(()),
-        other => Err(Error::Usage(format!("--empty-ns={other} is not supported: network"))),
+        "network" => Ok(true),
+        // CRIU knows no other.
+        other => Err(Error::Usage(format!("--empty-ns={other} is not supported: only network is"))),
     }
 }
 
 /// Refuses what CRIU could not do, before anything is done.
-pub fn check(spec: &Spec) -> Result<()> {
+pub fn check() -> Result<()> {
     if crate::cgroups::rootless() {
         return Err(Error::Usage("cannot checkpoint or restore a rootless container".into()));
     }
-    if spec.process.as_ref().is_some_and(|process| process.terminal) {
-        let reason =
-            "a container with a terminal cannot be checkpointed: whoever restores it could not be given its other end";
-        return Err(Error::invalid("process.terminal", reason));
-    }
     Ok(())
+}
+
+/// Whether the program has a terminal.
+pub fn has_terminal(spec: &Spec) -> bool {
+    spec.process.as_ref().is_some_and(|process| process.terminal)
 }
 
 /// A mount whose content is not the container's: its path inside, and the host's.
@@ -133,7 +172,6 @@ pub fn joined_network(spec: &Spec) -> Option<&str> {
 }
 
 /// CRIU's own configuration file, by the annotation that runc knows.
-pub fn configuration(spec: &Spec) -> Option<String> {
-    let file = spec.annotations.get("org.criu.config")?;
-    (!file.is_empty()).then(|| format!("--config={file}"))
+pub fn configuration(spec: &Spec) -> Option<&str> {
+    spec.annotations.get("org.criu.config").map(String::as_str).filter(|file| !file.is_empty())
 }
