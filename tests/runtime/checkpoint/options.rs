@@ -5,7 +5,31 @@ use crate::common::{Bundle, wait_until};
 use serde_json::json;
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// A process and what it starts; all end with this, passed or failed.
+struct Group(Child);
+
+impl Group {
+    fn spawn(command: &mut Command) -> Group {
+        Group(command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process_group(
+            rustix::process::Pid::from_child(&self.0),
+            rustix::process::Signal::KILL,
+        );
+        let _ = self.0.wait();
+    }
+}
 
 /// Waits until the restored program counts on.
 #[track_caller]
@@ -39,36 +63,41 @@ fn memory_in_two_steps_and_a_container_that_stays() {
 #[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
 fn memory_that_follows_when_it_is_used() {
     assert!(criu_works());
-    let bundle = counting();
+    let mut bundle = counting();
     bundle.run_detached();
     wait_until("some counting", || count(&bundle) > 3);
-    let name = bundle.name.as_str();
+    let name = &bundle.name.clone();
     bundle.call(&["checkpoint", "--lazy-pages", name]).fails_with(1, "--lazy-pages needs --page-server");
     bundle.call(&["checkpoint", "--status-fd=77", name]).fails_with(1, "invalid --status-fd argument 77");
     let (mut ready, status) = std::io::pipe().unwrap();
     rustix::io::fcntl_setfd(&status, rustix::io::FdFlags::empty()).unwrap();
     let number = status.as_raw_fd().to_string();
-    let lazy = ["checkpoint", "--lazy-pages", "--page-server=127.0.0.1:27183", "--image-path=images"];
-    let mut dump = bundle.command(&[&lazy[..], &["--status-fd", &number, name]].concat());
-    let mut dump = dump.stdout(Stdio::null()).spawn().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("--page-server=127.0.0.1:{port}");
+    let lazy = ["checkpoint", "--lazy-pages", &address, "--image-path=images"];
+    let mut dump = Group::spawn(&mut bundle.command(&[&lazy[..], &["--status-fd", &number, name]].concat()));
     drop(status);
     ready.read_exact(&mut [0]).unwrap();
     let before = count(&bundle);
     let images = bundle.path().join("images");
     let mut daemon = Command::new("criu");
-    let daemon = daemon.args(["lazy-pages", "--page-server", "--address=127.0.0.1", "--port=27183", "-o", "lazy.log"]);
-    let mut daemon = daemon.arg("-D").arg(&images).arg("-W").arg(&images).spawn().unwrap();
+    daemon.args(["lazy-pages", "--page-server", "--address=127.0.0.1", &format!("--port={port}"), "-o", "lazy.log"]);
+    let mut daemon = Group::spawn(daemon.arg("-D").arg(&images).arg("-W").arg(&images));
     wait_until("criu lazy-pages", || images.join("lazy-pages.socket").exists());
-    // It is on record until all is moved: the other one is on another machine, or in another folder.
+    // It is on record until all is moved: the other one is on another machine, or in another folder and cgroup.
     let other = bundle.path().join("other");
+    bundle.set("linux/cgroupsPath", json!(format!("/{name}-other")));
+    drop(bundle.command(&[]));
+    let said = std::fs::File::create(bundle.path().join("said")).unwrap();
     let args = ["restore", "-d", "--lazy-pages", "--image-path=images", name];
     let mut command = Command::new(crate::common::binary());
     command.arg("--root").arg(&other).args(args).current_dir(bundle.path());
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).status().unwrap();
+    let said = std::fs::read_to_string(bundle.path().join("said")).unwrap();
     let log = std::fs::read_to_string(images.join("restore.log")).unwrap_or_default();
-    assert!(status.success(), "{log}");
-    assert!(dump.wait().unwrap().success(), "the pages have been asked for");
-    assert!(daemon.wait().unwrap().success());
+    assert!(status.success(), "{said}\n{log}");
+    assert!(dump.wait().success(), "the pages have been asked for");
+    assert!(daemon.wait().success());
     wait_until("more counting", || count(&bundle) > before + 3);
     let ended = Command::new(crate::common::binary()).arg("--root").arg(&other).args(["delete", "-f", name]).status();
     assert!(ended.unwrap().success());
@@ -80,7 +109,7 @@ fn locks_and_connections() {
     assert!(criu_works());
     // A lock, a connection, and what counts.
     let mut bundle = Bundle::script(
-        "busybox nc -l -p 7 > /got & sleep 1; (i=0; while :; do i=$((i+1)); echo $i; echo $i > /count; \
+        "sleep 1000 | busybox nc -l -p 7 > /got & sleep 1; (i=0; while :; do i=$((i+1)); echo $i; echo $i > /count; \
          sleep 0.1; done) | busybox nc 127.0.0.1 7 & /usr/bin/flock /lock sleep 1000",
     );
     // busybox has none.

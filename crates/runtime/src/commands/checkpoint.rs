@@ -4,7 +4,8 @@ use super::snapshot::{self, Common, NETWORK};
 use crate::args::{Arg, Globals, Parser, one_id, switch, text};
 use crate::cgroups;
 use crate::container::Container;
-use crate::criu::Call;
+use crate::criu::message::Message;
+use crate::criu::worker::{Verb, Worker, option};
 use crate::error::{Context, Error, Result};
 use carboy_oci::runtime::Spec;
 use carboy_oci::state::Status;
@@ -20,7 +21,8 @@ struct Options {
     pre_dump: bool,
     page_server: Option<(String, u16)>,
     status_fd: Option<i32>,
-    switches: Vec<&'static str>,
+    /// Fields of CRIU's RPC.
+    switches: Vec<u32>,
 }
 
 impl Options {
@@ -41,8 +43,8 @@ impl Options {
                 "pre-dump" => options.pre_dump = switch(parser)?,
                 "page-server" => options.page_server = Some(address(&text(parser.value()?)?)?),
                 "status-fd" => options.status_fd = Some(crate::args::number(parser.value()?)?),
-                "tcp-skip-in-flight" if switch(parser)? => options.switches.push("--skip-in-flight"),
-                "link-remap" if switch(parser)? => options.switches.push("--link-remap"),
+                "tcp-skip-in-flight" if switch(parser)? => options.switches.push(option::TCP_SKIP_IN_FLIGHT),
+                "link-remap" if switch(parser)? => options.switches.push(option::LINK_REMAP),
                 "tcp-skip-in-flight" | "link-remap" => {}
                 other if options.common.take(other, parser)? => {}
                 other => return Err(Arg::Long(other).unexpected().into()),
@@ -95,9 +97,9 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let pid = container.record.init.map_or(0, |init| init.pid);
     let (images, work) = options.common.folders(Some(&container.folder.join("criu.work")))?;
     keep_streams(&images, pid)?;
-    let args = arguments(&options, &container, &spec, pid)?;
-    let verb = if options.pre_dump { "pre-dump" } else { "dump" };
-    Call { program: &globals.criu(), verb, images: &images, work: &work, args }.run()?;
+    let request = request(&options, &container, &spec, pid)?;
+    let verb = if options.pre_dump { Verb::PreDump } else { Verb::Dump };
+    Worker::start(&globals.criu(), verb, &images, &work, &[])?.run(request, |_| Ok(()))?;
     if options.pre_dump || options.leave_running {
         return Ok(0);
     }
@@ -114,52 +116,64 @@ fn keep_streams(images: &Path, pid: i32) -> Result<()> {
     std::fs::write(&file, text).context(|| format!("write {}", file.display()))
 }
 
-fn arguments(options: &Options, container: &Container, spec: &Spec, pid: i32) -> Result<Vec<String>> {
-    let mut args = options.common.args();
-    args.extend([format!("--tree={pid}"), format!("--root={}", container.record.rootfs)]);
-    args.extend(options.switches.iter().map(|switch| (*switch).to_owned()));
-    args.extend(snapshot::configuration(spec).map(|file| format!("--config={file}")));
-    if snapshot::has_terminal(spec) {
-        // Its other end is outside.
-        args.push("--shell-job".into());
+fn request(options: &Options, container: &Container, spec: &Spec, pid: i32) -> Result<Message> {
+    let mut request = options.request();
+    request.number(option::PID, pid as u64);
+    request.text(option::ROOT, &container.record.rootfs);
+    if let Some(file) = snapshot::configuration(spec) {
+        request.text(option::CONFIG_FILE, file);
     }
-    if options.leave_running {
-        args.push("--leave-running".into());
-    }
-    if options.pre_dump || options.parent.is_some() {
-        args.push("--track-mem".into());
-    }
-    if let Some(parent) = &options.parent {
-        args.push(format!("--prev-images-dir={}", parent.display()));
-    }
-    if let Some((host, port)) = &options.page_server {
-        // With --lazy-pages this CRIU is the server.
-        args.extend((!options.common.has("lazy-pages")).then(|| "--page-server".to_owned()));
-        args.extend([format!("--address={host}"), format!("--port={port}")]);
-    }
-    args.extend(options.status_fd.map(|number| format!("--status-fd={number}")));
     if let Some(folder) = container.record.cgroup.freezer() {
-        args.push(format!("--freeze-cgroup={}", folder.display()));
+        request.text(option::FREEZE_CGROUP, &folder.display().to_string());
     }
     if snapshot::joined_network(spec).is_some() {
         let path = format!("/proc/{pid}/ns/net");
         let inode = std::fs::metadata(&path).context(|| format!("stat {path}"))?.ino();
-        args.push(format!("--external=net[{inode}]:{NETWORK}"));
+        request.text(option::EXTERNAL, &format!("net[{inode}]:{NETWORK}"));
     }
     let namespace = spec.linux.as_ref().is_some_and(|l| l.namespaces.iter().any(|n| n.kind == "cgroup"));
     let view: cgroups::View = container.record.cgroup.view(namespace);
-    let mounts = snapshot::externals(spec, Path::new(&container.record.bundle), &view)?;
-    args.extend(mounts.iter().map(|mount| format!("--external=mnt[{0}]:{0}", mount.inside)));
+    for mount in snapshot::externals(spec, Path::new(&container.record.bundle), &view)? {
+        request.text(option::EXTERNAL, &format!("mnt[{0}]:{0}", mount.inside));
+    }
     let masked = spec.linux.iter().flat_map(|linux| &linux.masked_paths);
     // Masked directories are file systems of the container's own.
-    let files = masked.filter(|path| std::fs::metadata(format!("/proc/{pid}/root{path}")).is_ok_and(|m| !m.is_dir()));
-    args.extend(files.map(|path| format!("--external=mnt[{path}]:/dev/null")));
-    Ok(args)
+    for path in masked.filter(|path| std::fs::metadata(format!("/proc/{pid}/root{path}")).is_ok_and(|m| !m.is_dir())) {
+        request.text(option::EXTERNAL, &format!("mnt[{path}]:/dev/null"));
+    }
+    Ok(request)
+}
+
+impl Options {
+    /// What CRIU is told of them.
+    fn request(&self) -> Message {
+        let mut request = self.common.options();
+        let tracked = self.pre_dump || self.parent.is_some();
+        let switches = [(self.leave_running, option::LEAVE_RUNNING), (tracked, option::TRACK_MEM)];
+        for field in switches.into_iter().filter(|(set, _)| *set).map(|(_, field)| field).chain(self.switches.clone()) {
+            request.number(field, 1);
+        }
+        if let Some(parent) = &self.parent {
+            request.text(option::PARENT_IMG, &parent.display().to_string());
+        }
+        if let Some((host, port)) = &self.page_server {
+            // With --lazy-pages this CRIU is the server.
+            let mut server = Message::default();
+            server.text(1, host);
+            server.number(2, u64::from(*port));
+            request.nested(option::PS, &server);
+        }
+        if let Some(number) = self.status_fd {
+            request.number(option::STATUS_FD, number as u64);
+        }
+        request
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::criu::message::{Value, fields};
 
     #[test]
     fn options_are_runc_s() {
@@ -168,7 +182,13 @@ mod tests {
             parse("id --image-path i --tcp-established --page-server host:77 --pre-dump --empty-ns network").unwrap();
         assert_eq!((options.id.as_str(), options.pre_dump), ("id", true));
         assert_eq!(options.page_server, Some(("host".into(), 77)));
-        assert_eq!(options.common.args(), ["--tcp-established", "--empty-ns=net", "--manage-cgroups=soft"]);
+        let request = options.request();
+        let told = |field| fields(request.as_bytes()).find(|(number, _)| *number == field).map(|(_, value)| value);
+        let expected = [(option::TCP_ESTABLISHED, 1), (option::EMPTY_NS, 0x4000_0000), (option::TRACK_MEM, 1)];
+        for (field, value) in expected.into_iter().chain([(option::MANAGE_CGROUPS_MODE, 3)]) {
+            assert_eq!(told(field), Some(Value::Number(value)), "{field}");
+        }
+        assert_eq!(told(option::PS), Some(Value::Bytes(b"\x0a\x04host\x10\x4d")));
         for bad in [
             "--lazy-pages id",
             "--lazy-pages --page-server h:1 --leave-running id",

@@ -16,6 +16,8 @@ pub fn main(parser: &mut Parser) -> Result<u8> {
         "ociVersionMax": carboy_oci::runtime::VERSION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": crate::plan::mount_options(),
+        // What these say is carried out: callers that let others write annotations may want to know.
+        "potentiallyUnsafeConfigAnnotations": ["org.criu.config", "org.systemd.property."],
         "linux": linux(),
     });
     super::output_json(&features)?;

@@ -9,7 +9,7 @@ use crate::cgroups::{self, Placement, View};
 use crate::channel::send_with_fds;
 use crate::container::Container;
 use crate::criu::message::Message;
-use crate::criu::worker::{Moment, Worker, option};
+use crate::criu::worker::{Moment, Verb, Worker, option};
 use crate::error::{Context, Error, Result};
 use crate::foreground::{Foreground, block_signals};
 use crate::hooks;
@@ -22,14 +22,11 @@ use carboy_sys::clone::flag;
 use carboy_sys::namespace::unshare;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind_recursive, mount_change, unmount};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What the three streams were, beside the images. The name is runc's.
 pub const STREAMS: &str = "descriptors.json";
-
-/// CRIU's log, in the folder of logs.
-const LOG: &str = "restore.log";
 
 /// The number that a joined network namespace has at CRIU.
 const NETWORK_FD: i32 = 20;
@@ -127,10 +124,7 @@ impl Restore<'_> {
         let (images, work) = options.common.folders(None)?;
         let externals = snapshot::externals(spec, &self.bundle.path, view)?;
         let root = PrivateRoot::new(self.container, &externals)?;
-        let (images_fd, work_fd) = (open_folder(&images)?, open_folder(&work)?);
         let mut request = options.request();
-        request.number(option::IMAGES_DIR_FD, images_fd.as_raw_fd() as u64);
-        request.number(option::WORK_DIR_FD, work_fd.as_raw_fd() as u64);
         request.text(option::ROOT, &root.0.display().to_string());
         let all = externals.iter().map(|mount| (mount.inside.as_str(), mount.outside.as_str()));
         for (inside, outside) in all.chain([("/dev/null", "/dev/null")]) {
@@ -150,10 +144,10 @@ impl Restore<'_> {
             request.nested(option::INHERIT_FD, &entry);
         }
         let fds: Vec<_> = network.iter().map(|file| (file.as_fd(), NETWORK_FD)).collect();
-        let worker = Worker::start(&self.globals.criu(), &work, LOG, &fds)?;
+        let worker = Worker::start(&self.globals.criu(), Verb::Restore, &images, &work, &fds)?;
         self.place(placement, worker.pid(), &mut request)?;
-        let pid = worker.restore(&request, |moment| self.at(moment, console_socket.as_ref()))?;
-        self.adopt(pid)
+        let pid = worker.run(request, |moment| self.at(moment, console_socket.as_ref()))?;
+        self.adopt(pid.unwrap_or(0))
     }
 
     /// Makes the cgroup. CRIU moves processes into it, unless it is to leave cgroups alone, or systemd wants a process to begin with: then
@@ -228,21 +222,12 @@ impl Options {
     /// What CRIU is told of them.
     fn request(&self) -> Message {
         let mut request = self.common.options();
-        request.number(option::LOG_LEVEL, 4);
-        request.text(option::LOG_FILE, LOG);
-        request.number(option::NOTIFY_SCRIPTS, 1);
         request.number(option::RST_SIBLING, 1);
-        request.number(option::ORPHAN_PTS_MASTER, 1);
         for (field, value) in &self.lsm {
             request.text(*field, value);
         }
         request
     }
-}
-
-fn open_folder(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }
 
 /// The root file system, bound to a folder of the container's in a mount namespace of this process's own. It goes before the folder does:

@@ -91,14 +91,7 @@ impl Common {
         Ok((images, work))
     }
 
-    /// As CRIU is told on its command line.
-    pub fn args(&self) -> Vec<String> {
-        let switches = self.switches.iter().map(|(name, _)| format!("--{name}"));
-        let empty = self.empty_network.then(|| "--empty-ns=net".to_owned());
-        switches.chain(empty).chain([format!("--manage-cgroups={}", self.cgroups)]).collect()
-    }
-
-    /// As CRIU is told by its RPC.
+    /// As CRIU is told.
     pub fn options(&self) -> Message {
         let mut options = Message::default();
         for (_, field) in &self.switches {
@@ -144,11 +137,6 @@ pub fn check() -> Result<()> {
         return Err(Error::Usage("cannot checkpoint or restore a rootless container".into()));
     }
     Ok(())
-}
-
-/// Whether the program has a terminal.
-pub fn has_terminal(spec: &Spec) -> bool {
-    spec.process.as_ref().is_some_and(|process| process.terminal)
 }
 
 /// A mount whose content is not the container's: its path inside, and the host's.

@@ -1,10 +1,10 @@
-//! CRIU's RPC: `criu swrk`, a process of ours that restores what it is told to over a socket, and says how far it is.
+//! CRIU's RPC: `criu swrk`, a process of ours that dumps or restores what it is told to over a socket, and says how far it is.
 //!
 //! ```text
-//!   ours → CRIU   request: RESTORE, options
+//!   ours → CRIU   request: DUMP, PRE_DUMP or RESTORE, options
 //!   CRIU → ours   NOTIFY script [pid] [descriptor]      as often as there are moments of interest
 //!   ours → CRIU   NOTIFY done, or not: it gives up
-//!   CRIU → ours   RESTORE success pid
+//!   CRIU → ours   success [pid]
 //! ```
 //!
 //! The numbers of fields are those of criu's `rpc.proto`.
@@ -14,6 +14,7 @@ use super::{failure, find};
 use crate::error::{Context, Result};
 use carboy_sys::exec::StringList;
 use carboy_sys::spawn::{Spawn, spawn};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
@@ -22,7 +23,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use std::ffi::CString;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ use std::path::{Path, PathBuf};
 pub mod option {
     /// Descriptor of the images' folder, in the process that asks.
     pub const IMAGES_DIR_FD: u32 = 1;
+    pub const PID: u32 = 2;
+    pub const LEAVE_RUNNING: u32 = 3;
     pub const EXT_UNIX_SK: u32 = 4;
     pub const TCP_ESTABLISHED: u32 = 5;
     pub const SHELL_JOB: u32 = 7;
@@ -37,10 +40,16 @@ pub mod option {
     pub const LOG_LEVEL: u32 = 9;
     /// Its name in the folder of [`WORK_DIR_FD`].
     pub const LOG_FILE: u32 = 10;
+    /// `criu_page_server_info`: 1 the address, 2 the port.
+    pub const PS: u32 = 11;
     pub const NOTIFY_SCRIPTS: u32 = 12;
     pub const ROOT: u32 = 13;
+    /// Relative to the images.
+    pub const PARENT_IMG: u32 = 14;
+    pub const TRACK_MEM: u32 = 15;
     pub const AUTO_DEDUP: u32 = 16;
     pub const WORK_DIR_FD: u32 = 17;
+    pub const LINK_REMAP: u32 = 18;
     /// `cgroup_root`: 1 the controllers, 2 the path.
     pub const CG_ROOT: u32 = 25;
     /// The restored init is a child of the process that asks.
@@ -51,7 +60,11 @@ pub mod option {
     pub const EXTERNAL: u32 = 37;
     /// Flags of clone(2).
     pub const EMPTY_NS: u32 = 38;
+    pub const FREEZE_CGROUP: u32 = 44;
+    pub const TCP_SKIP_IN_FLIGHT: u32 = 46;
     pub const LAZY_PAGES: u32 = 48;
+    /// A descriptor of the process that asks.
+    pub const STATUS_FD: u32 = 49;
     pub const ORPHAN_PTS_MASTER: u32 = 50;
     pub const CONFIG_FILE: u32 = 51;
     pub const TCP_CLOSE: u32 = 52;
@@ -59,8 +72,22 @@ pub mod option {
     pub const LSM_MOUNT_CONTEXT: u32 = 63;
 }
 
+/// What is asked for: a `criu_req_type`, and its name in logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Dump = 1,
+    Restore = 2,
+    PreDump = 4,
+}
+
+impl Verb {
+    /// CRIU's log, in the folder of logs.
+    pub fn log(self) -> &'static str {
+        if self == Verb::Restore { "restore.log" } else { "dump.log" }
+    }
+}
+
 /// `criu_req_type`.
-const RESTORE: u64 = 2;
 const NOTIFY: u64 = 6;
 
 /// The number that the socket has at CRIU.
@@ -82,16 +109,26 @@ pub struct Moment {
 pub struct Worker {
     socket: OwnedFd,
     pid: Pid,
-    log: PathBuf,
+    verb: Verb,
+    work: PathBuf,
+    /// The folders of images and of logs: CRIU opens them through this process.
+    folders: [OwnedFd; 2],
 }
 
 /// What came: a message and a descriptor with it.
 type Received = (Vec<u8>, Option<OwnedFd>);
 
 impl Worker {
-    /// Starts it, with descriptors and their numbers there. It will write its log to a file of that name in the folder.
-    pub fn start(program: &Path, work: &Path, log: &str, more: &[(BorrowedFd<'_>, i32)]) -> Result<Worker> {
+    /// Starts it, with the folders of images and of logs, and with descriptors and their numbers there.
+    pub fn start(
+        program: &Path,
+        verb: Verb,
+        images: &Path,
+        work: &Path,
+        more: &[(BorrowedFd<'_>, i32)],
+    ) -> Result<Worker> {
         let program = find(program)?;
+        let folders = [open_folder(images)?, open_folder(work)?];
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .context(|| "socketpair")?;
         let args = StringList::new(vec![c"criu".into(), c"swrk".into(), c"3".into()]);
@@ -100,10 +137,9 @@ impl Worker {
         fds.extend_from_slice(more);
         let what = || format!("execute {}", program.display());
         let pid = spawn(&Spawn { path: &path, args: &args, env: None, fds: &fds }).context(what)?;
-        let log = work.join(log);
         // What an earlier call said is not what this one says.
-        let _ = std::fs::remove_file(&log);
-        Ok(Worker { socket, pid, log })
+        let _ = std::fs::remove_file(work.join(verb.log()));
+        Ok(Worker { socket, pid, verb, work: work.to_owned(), folders })
     }
 
     /// It, before and while it works.
@@ -111,11 +147,17 @@ impl Worker {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Has it restore; `tell` hears of each moment, and its error ends the matter. Returns the restored init's PID.
-    pub fn restore(self, options: &Message, mut tell: impl FnMut(Moment) -> Result<()>) -> Result<i32> {
+    /// Has it work; `tell` hears of each moment, and its error ends the matter. Returns a restored init's PID.
+    pub fn run(self, mut options: Message, mut tell: impl FnMut(Moment) -> Result<()>) -> Result<Option<i32>> {
+        options.number(option::IMAGES_DIR_FD, self.folders[0].as_raw_fd() as u64);
+        options.number(option::WORK_DIR_FD, self.folders[1].as_raw_fd() as u64);
+        options.number(option::LOG_LEVEL, 4);
+        options.text(option::LOG_FILE, self.verb.log());
+        options.number(option::NOTIFY_SCRIPTS, 1);
+        options.number(option::ORPHAN_PTS_MASTER, 1);
         let mut request = Message::default();
-        request.number(1, RESTORE);
-        request.nested(2, options);
+        request.number(1, self.verb as u64);
+        request.nested(2, &options);
         let mut refused = None;
         let result = self.converse(&request, |moment| {
             let told = tell(moment);
@@ -126,12 +168,12 @@ impl Worker {
         match (refused, result?) {
             (Some(error), _) => Err(error),
             (None, Some(pid)) => Ok(pid),
-            (None, None) => Err(failure("restore", &self.log)),
+            (None, None) => Err(failure(self.verb, &self.work.join(self.verb.log()))),
         }
     }
 
-    /// The PID, or none if CRIU failed.
-    fn converse(&self, request: &Message, mut tell: impl FnMut(Moment) -> bool) -> Result<Option<i32>> {
+    /// The PID if there is one; none at all if CRIU failed.
+    fn converse(&self, request: &Message, mut tell: impl FnMut(Moment) -> bool) -> Result<Option<Option<i32>>> {
         self.send(request)?;
         while let Some((bytes, descriptor)) = self.receive()? {
             let number = |field| number(&bytes, field);
@@ -143,9 +185,9 @@ impl Worker {
                 self.send(&answer)?;
                 continue;
             }
-            let success = number(1) == Some(RESTORE) && number(2) == Some(1);
+            let success = number(1) == Some(self.verb as u64) && number(2) == Some(1);
             let pid = nested(&bytes, 4).and_then(|restored| self::number(restored, 1));
-            return Ok(pid.filter(|_| success).map(|pid| pid as i32));
+            return Ok(success.then_some(pid.map(|pid| pid as i32)));
         }
         Ok(None)
     }
@@ -178,6 +220,11 @@ impl Worker {
         });
         Ok((length > 0).then_some((bytes, descriptor)))
     }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }
 
 fn number(message: &[u8], field: u32) -> Option<u64> {
@@ -229,8 +276,8 @@ mod tests {
     #[test]
     fn a_worker_that_goes_away_is_a_failure_with_its_log() {
         let dir = tempfile::tempdir().unwrap();
-        let worker = Worker::start(Path::new("/bin/false"), dir.path(), "restore.log", &[]).unwrap();
-        let said = worker.restore(&Message::default(), |_| Ok(())).unwrap_err().to_string();
+        let worker = Worker::start(Path::new("/bin/false"), Verb::Restore, dir.path(), dir.path(), &[]).unwrap();
+        let said = worker.run(Message::default(), |_| Ok(())).unwrap_err().to_string();
         assert!(said.contains("criu failed: type RESTORE") && said.contains("restore.log"), "{said}");
     }
 }
