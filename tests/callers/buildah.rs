@@ -1,11 +1,11 @@
 //! `buildah bud` and `buildah run` with `--isolation oci --runtime`.
 
 use crate::common::{Call, images};
-use crate::place::{Place, runtime};
+use crate::place::{Place, by_version, runtime};
 
 const FILE: &str = r#"FROM localhost/busybox:latest
 ENV A=b
-RUN echo "built $A" > /file && grep pids: /proc/self/cgroup > /cgroup && hostname > /host
+RUN echo "built $A" > /file && grep -E ':pids:|^0::' /proc/self/cgroup | head -n 1 > /cgroup && hostname > /host
 RUN --mount=type=tmpfs,dst=/t touch /t/x && mount | grep -c ' on /t type tmpfs' > /count
 USER app
 WORKDIR /tmp/made/here
@@ -14,14 +14,14 @@ CMD ["cat", "/file"]
 "#;
 
 /// Limits that may be had without CAP_SYS_RESOURCE.
-const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
+pub(crate) const LIMITS: [&str; 2] = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
 
-struct Buildah {
-    place: Place,
+pub(crate) struct Buildah {
+    pub(crate) place: Place,
 }
 
 impl Buildah {
-    fn new() -> Buildah {
+    pub(crate) fn new() -> Buildah {
         let place = Place::new("", None);
         let root = place.dir().display();
         place.write(
@@ -33,13 +33,13 @@ impl Buildah {
         buildah
     }
 
-    fn call<const N: usize>(&self, args: [&str; N]) -> Call {
+    pub(crate) fn call<const N: usize>(&self, args: [&str; N]) -> Call {
         let call = self.place.call("buildah").env("CONTAINERS_STORAGE_CONF", self.place.path("storage.conf"));
         call.args(["--root".into(), self.place.path("s"), "--runroot".into(), self.place.path("r")]).args(args)
     }
 
     /// `buildah VERB …` with the runtime under test.
-    fn with_runtime<const N: usize>(&self, verb: &str, args: [&str; N]) -> Call {
+    pub(crate) fn with_runtime<const N: usize>(&self, verb: &str, args: [&str; N]) -> Call {
         self.call([verb, "--runtime"]).arg(runtime()).args(["--isolation=oci", "--network=none"]).args(args)
     }
 }
@@ -60,7 +60,8 @@ fn a_build_and_what_it_made() {
     let buildah = Buildah::new();
     std::fs::create_dir(buildah.place.path("context")).unwrap();
     buildah.place.write("context/Containerfile", FILE);
-    let parent = format!("--cgroup-parent={}", buildah.place.cgroup());
+    // It never calls the runtime with --systemd-cgroup.
+    let parent = format!("--cgroup-parent={}", buildah.place.cgroup_path());
     buildah
         .with_runtime("bud", [])
         .args(LIMITS)
@@ -73,7 +74,7 @@ fn a_build_and_what_it_made() {
         buildah.with_runtime("run", []).args(options).args(["--", name, "sh", "-c", script])
     };
     let seen = run(&[], "cat /file /count /tmp/uid; cut -d: -f3 /cgroup; pwd").ok();
-    let cgroup = buildah.place.cgroup();
+    let cgroup = by_version(buildah.place.cgroup_path(), "/".to_owned());
     assert_eq!(seen, format!("built b\n1\n1000\n/tmp/made/here\nrefused\n{cgroup}\n/tmp/made/here\n"));
 
     assert_eq!(run(&[], "exit 4").output().code, 4);

@@ -2,31 +2,45 @@
 
 use crate::common::terminal::Terminal;
 use crate::common::{Call, images, wait_until};
-use crate::place::{Place, runtime};
+use crate::place::{Place, by_systemd, by_version, runtime};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-const IMAGE: &str = "localhost/busybox:latest";
+pub(crate) const IMAGE: &str = "localhost/busybox:latest";
+
+/// Starts a containerd with folders of its own and a socket of that name; nobody waits until it answers.
+pub(crate) fn start(place: &Place, socket: &str) -> Child {
+    let dir = place.dir().display();
+    let config = format!(
+        "version = 2\nroot = \"{dir}/cd\"\nstate = \"{dir}/ce\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+         [grpc]\naddress = \"{dir}/{socket}\"\n[ttrpc]\naddress = \"{dir}/t\"\n"
+    );
+    let log = std::fs::File::create(place.path("containerd.log")).unwrap();
+    let mut call = place.call("containerd").arg("-c").arg(place.write("config.toml", &config));
+    let command = call.command().stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().expect("containerd is installed")
+}
+
+/// Ends a daemon; by force if it does not want to.
+pub(crate) fn end(daemon: &mut Child) {
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(daemon), rustix::process::Signal::TERM);
+    if crate::common::command::wait(daemon, Duration::from_secs(30)).is_none() {
+        let _ = daemon.kill();
+        let _ = daemon.wait();
+    }
+}
 
 /// A daemon with folders and sockets of its own, in which there is the busybox image.
-struct Containerd {
-    place: Place,
+pub(crate) struct Containerd {
+    pub(crate) place: Place,
     daemon: Child,
 }
 
 impl Containerd {
-    fn new() -> Containerd {
+    pub(crate) fn new() -> Containerd {
         let place = Place::new("", None);
-        let dir = place.dir().display();
-        let config = format!(
-            "version = 2\nroot = \"{dir}/d\"\nstate = \"{dir}/e\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = \"{dir}/s\"\n[ttrpc]\naddress = \"{dir}/t\"\n"
-        );
-        let log = std::fs::File::create(place.path("log")).unwrap();
-        let mut call = place.call("containerd").arg("-c").arg(place.write("config.toml", &config));
-        let command = call.command().stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let containerd = Containerd { daemon: command.spawn().expect("containerd is installed"), place };
+        let containerd = Containerd { daemon: start(&place, "s"), place };
         wait_until("containerd to answer", Duration::from_secs(60), || containerd.ctr(["version"]).output().code == 0);
         containerd.ctr(["images", "import"]).arg(images::file("busybox.oci.tar")).ok();
         containerd
@@ -37,17 +51,21 @@ impl Containerd {
     }
 
     /// `ctr …`.
-    fn ctr<const N: usize>(&self, args: [&str; N]) -> Call {
+    pub(crate) fn ctr<const N: usize>(&self, args: [&str; N]) -> Call {
         self.base(self.place.call("ctr")).args(args)
     }
 
     /// `ctr run …` with the runtime under test.
     fn run_by(&self, call: Call) -> Call {
         let call = self.base(call).arg("run").arg("--runc-binary").arg(runtime());
-        call.arg("--runc-root").arg(self.place.path("state")).arg("--cgroup").arg(self.place.cgroup() + "/one")
+        let call = call.arg("--runc-root").arg(self.place.path("state")).arg("--cgroup");
+        match by_systemd() {
+            true => call.arg(self.place.cgroup() + ":ctr:one").arg("--runc-systemd-cgroup"),
+            false => call.arg(self.place.cgroup() + "/one"),
+        }
     }
 
-    fn run<const N: usize>(&self, args: [&str; N]) -> Call {
+    pub(crate) fn run<const N: usize>(&self, args: [&str; N]) -> Call {
         self.run_by(self.place.call("ctr")).args(args)
     }
 
@@ -58,7 +76,7 @@ impl Containerd {
         self.run(["--rm"]).args(options).args([IMAGE, "seen", "sh", "-c", &script]).ok()
     }
 
-    fn status(&self, id: &str) -> String {
+    pub(crate) fn status(&self, id: &str) -> String {
         let list = self.ctr(["task", "ls"]).ok();
         let line = list.lines().find(|line| line.split_whitespace().next() == Some(id));
         line.and_then(|line| line.split_whitespace().last()).unwrap_or("none").to_owned()
@@ -75,28 +93,22 @@ impl Drop for Containerd {
         };
         // A panic in here while another unwinds would abort and hide both.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(end));
-        let pid = rustix::process::Pid::from_child(&self.daemon);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        if crate::common::command::wait(&mut self.daemon, Duration::from_secs(30)).is_none() {
-            let _ = self.daemon.kill();
-            let _ = self.daemon.wait();
-        }
+        self::end(&mut self.daemon);
         assert!(ended.is_ok() || std::thread::panicking(), "the containers could not be removed");
     }
 }
 
 #[test]
-#[ignore = "needs root, containerd, cgroup v1"]
+#[ignore = "needs root, containerd"]
 fn a_whole_life() {
     let containerd = Containerd::new();
     let program = "trap 'exit 3' TERM; while :; do sleep 0.1; done";
     containerd.run(["-d", "--memory-limit=33554432", IMAGE, "live", "sh", "-c", program]).ok();
     assert_eq!(containerd.status("live"), "RUNNING");
     assert!(containerd.place.path("state/default/live").is_dir(), "the runtime has it on record");
-    assert_eq!(
-        containerd.place.containers().len(),
-        std::fs::read_to_string("/proc/self/cgroup").unwrap().lines().count()
-    );
+    // One in each hierarchy.
+    let hierarchies = std::fs::read_to_string("/proc/self/cgroup").unwrap().lines().count();
+    assert_eq!(containerd.place.containers().len(), hierarchies);
 
     let out = containerd
         .ctr([
@@ -135,7 +147,8 @@ fn a_whole_life() {
     containerd.ctr(["task", "resume", "live"]).ok();
     let metrics = containerd.ctr(["task", "metrics", "--format=json", "live"]).ok();
     let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
-    assert_eq!(metrics["memory"]["usage"]["limit"], 33554432);
+    let limit = by_version("/memory/usage/limit", "/memory/usage_limit");
+    assert_eq!(metrics.pointer(limit), Some(&33554432.into()), "{metrics}");
     assert!(metrics["pids"]["current"].as_u64().unwrap() >= 1, "{metrics}");
 
     containerd.ctr(["task", "kill", "-s", "TERM", "live"]).ok();
@@ -151,7 +164,7 @@ fn a_whole_life() {
 }
 
 #[test]
-#[ignore = "needs root, containerd, cgroup v1"]
+#[ignore = "needs root, containerd"]
 fn what_ctr_can_ask_for() {
     let containerd = Containerd::new();
     let options = ["--read-only", "--cap-drop=CAP_CHOWN", "--cap-add=CAP_NET_ADMIN", "--env=A=b", "--cwd=/tmp"];
@@ -159,8 +172,11 @@ fn what_ctr_can_ask_for() {
     assert_eq!(out, "touch: /x: Read-only file system\n/tmp\nb\nCapEff:\t00000000a80435fa\nNoNewPrivs:\t1\n");
     let limits =
         ["--memory-limit=33554432", "--cpus=0.5", "--mount=type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"];
-    let out = containerd.seen(&limits, "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us");
-    assert_eq!(out, "33554432\n50000\n");
+    let (files, values) = by_version(
+        ("memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us", "33554432\n50000\n"),
+        ("memory.max cpu.max", "33554432\n50000 100000\n"),
+    );
+    assert_eq!(containerd.seen(&limits, &format!("cd /sys/fs/cgroup; cat {files}")), values);
     std::fs::write(containerd.place.path("f"), "content\n").unwrap();
     let mount = format!("--mount=type=bind,src={},dst=/v,options=rbind:ro", containerd.place.dir().display());
     assert_eq!(containerd.seen(&[&mount], "cat /v/f; touch /v/x"), "content\ntouch: /v/x: Read-only file system\n");
@@ -179,7 +195,7 @@ fn what_ctr_can_ask_for() {
 }
 
 #[test]
-#[ignore = "needs root, containerd, cgroup v1"]
+#[ignore = "needs root, containerd"]
 fn events() {
     let containerd = Containerd::new();
     let mut events = containerd.ctr(["events"]).spawn();

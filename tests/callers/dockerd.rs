@@ -6,15 +6,17 @@ mod options;
 mod users;
 
 use crate::common::terminal::Terminal;
-use crate::common::{Call, User, images, wait_until};
+use crate::common::{Call, User, images, vm, wait_until};
 use crate::place::{Place, runtime};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// A daemon with folders and a socket of its own, no bridge and no firewall rules, in which there is the busybox image.
 pub(crate) struct Docker {
-    place: Place,
+    pub(crate) place: Place,
     daemon: Child,
+    /// Its containerd, if it does not start that itself.
+    containerd: Option<Child>,
     /// Options of the daemon that need no further `--runtime`.
     by_default: bool,
 }
@@ -42,13 +44,26 @@ impl Docker {
             format!("--config-file={}", place.write("daemon.json", "{}").display()),
             format!("--add-runtime=carboy={}", runtime().display()),
         ]);
+        // It gives the containerd that it starts a quarter of a minute: too little for a slow machine.
+        let containerd = vm::is_guest().then(|| crate::containerd::start(&place, "cs"));
+        if containerd.is_some() {
+            wait_until("containerd's socket", Duration::from_secs(60), || place.path("cs").exists());
+            call = call.arg(format!("--containerd={}", path("cs")));
+        }
         call = call.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--experimental"]).args(more);
         if by_default {
             call = call.arg("--default-runtime=carboy");
         }
         let log = std::fs::File::create(place.path("log")).unwrap();
         let command = call.command().stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let docker = Docker { daemon: command.spawn().expect("dockerd is installed"), place, by_default };
+        let daemon = command.spawn().expect("dockerd is installed");
+        let mut docker = Docker { daemon, place, by_default, containerd };
+        let socket = docker.place.path("s");
+        wait_until("dockerd's socket", Duration::from_secs(60), || {
+            let ended = docker.daemon.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", std::fs::read_to_string(docker.place.path("log")).unwrap());
+            socket.exists()
+        });
         let answers = || docker.call(["version"]).output().code == 0;
         wait_until(
             &format!("dockerd to answer; its log is {}", path_of(&docker, "log")),
@@ -129,12 +144,8 @@ impl Drop for Docker {
         };
         // A panic in here while another unwinds would abort and hide both.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(end));
-        let pid = rustix::process::Pid::from_child(&self.daemon);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        if crate::common::command::wait(&mut self.daemon, Duration::from_secs(30)).is_none() {
-            let _ = self.daemon.kill();
-            let _ = self.daemon.wait();
-        }
+        crate::containerd::end(&mut self.daemon);
+        self.containerd.iter_mut().for_each(crate::containerd::end);
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.place.path("log")).unwrap_or_default();
             let said = log.lines().filter(|line| !line.contains("level=info") && !line.contains("grpc"));

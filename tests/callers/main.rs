@@ -11,6 +11,7 @@
 mod common;
 mod place;
 
+mod brief;
 mod buildah;
 mod containerd;
 mod dockerd;

@@ -1,5 +1,6 @@
 //! One test's folder, cgroup and user, and the end of everything in them.
 
+use crate::common::cgroup::is_v2;
 use crate::common::{Call, User, leftovers, vm};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -15,6 +16,16 @@ pub(crate) fn runtime() -> PathBuf {
         Some(path) => path.into(),
         None => vm::programs().join("carboy-runtime"),
     }
+}
+
+/// Whether systemd makes the cgroups: where it is process 1, and cgroup v2 all there is, dockerd chooses it by itself.
+pub(crate) fn by_systemd() -> bool {
+    is_v2() && Path::new("/run/systemd/system").exists()
+}
+
+/// What depends on the cgroup version: names of files, and what is in them.
+pub(crate) fn by_version<T>(v1: T, v2: T) -> T {
+    if is_v2() { v2 } else { v1 }
 }
 
 /// A temporary folder and the name of a cgroup. At the end, passed or failed, nothing of either is left: no mount, process or cgroup.
@@ -34,12 +45,22 @@ impl Place {
         if let Some(user) = &user {
             chown(&dir, Some(user.uid), Some(user.gid)).unwrap();
         }
-        let cgroup = format!("carboy-callers-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        // Each `-` in the name of a slice would be a level.
+        let cgroup = match by_systemd() {
+            true => format!("carboycallers{}x{serial}.slice", std::process::id()),
+            false => format!("carboy-callers-{}-{serial}", std::process::id()),
+        };
         Place { dir, cgroup, prefix, user }
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The ordinary user that it is for.
+    pub(crate) fn user(&self) -> Option<&User> {
+        self.user.as_ref()
     }
 
     /// A path below its folder.
@@ -54,8 +75,13 @@ impl Place {
         path
     }
 
-    /// The cgroup below which callers put theirs, as a path from the root of the hierarchy.
+    /// The cgroup below which callers put theirs: a path from the root of the hierarchy, or systemd's slice.
     pub(crate) fn cgroup(&self) -> String {
+        if by_systemd() { self.cgroup.clone() } else { format!("/{}", self.cgroup) }
+    }
+
+    /// The same for callers that make it by themselves everywhere.
+    pub(crate) fn cgroup_path(&self) -> String {
         format!("/{}", self.cgroup)
     }
 

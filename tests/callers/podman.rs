@@ -1,27 +1,28 @@
-//! Podman with cgroupfs: `podman --runtime carboy-runtime …`, as root.
+//! `podman --runtime carboy-runtime …`: with cgroupfs, under systemd by its scopes; as root, and as an ordinary user.
 
 mod faults;
 mod life;
 mod options;
+mod rootless;
 mod sharing;
 
 use crate::common::terminal::Terminal;
 use crate::common::{Call, images};
-use crate::place::{Place, runtime};
+use crate::place::{Place, by_systemd, runtime};
 use std::path::Path;
 
 /// More open files than the default may not be had without CAP_SYS_RESOURCE.
 const CONFIG: &str = "[containers]
 default_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]
 [engine]
-cgroup_manager = \"cgroupfs\"
+cgroup_manager = \"MANAGER\"
 events_logger = \"file\"
 lock_type = \"file\"
 ";
 
 /// A podman with a store of its own, in which there is the busybox image.
 pub(crate) struct Podman {
-    place: Place,
+    pub(crate) place: Place,
 }
 
 impl Podman {
@@ -30,11 +31,14 @@ impl Podman {
     }
 
     pub(crate) fn at(place: Place) -> Podman {
-        place.write("containers.conf", CONFIG);
+        let manager = if by_systemd() { "systemd" } else { "cgroupfs" };
+        place.write("containers.conf", &CONFIG.replace("MANAGER", manager));
         let root = place.dir().display();
+        // An ordinary user's overlay needs a file system that not every machine has there.
+        let driver = if place.user().is_some() { "vfs" } else { "overlay" };
         place.write(
             "storage.conf",
-            &format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{root}/s\"\nrunroot = \"{root}/r\"\n"),
+            &format!("[storage]\ndriver = \"{driver}\"\ngraphroot = \"{root}/s\"\nrunroot = \"{root}/r\"\n"),
         );
         let podman = Podman { place };
         podman.call(["load", "-q", "-i"]).arg(images::file("busybox.docker.tar")).ok();
@@ -64,7 +68,9 @@ impl Podman {
 
     /// `podman VERB …` for the verbs that make a container: without a network, in this place's cgroup.
     fn make(&self, call: Call, args: &[&str]) -> Call {
-        let call = self.base(call).arg(args[0]).arg(format!("--cgroup-parent={}", self.place.cgroup()));
+        let call = self.base(call).arg(args[0]);
+        let given = self.place.user().is_none();
+        let call = if given { call.arg(format!("--cgroup-parent={}", self.place.cgroup())) } else { call };
         let chosen = args.iter().any(|arg| arg.starts_with("--network") || arg.starts_with("--pod"));
         let call = if chosen { call } else { call.arg("--network=none") };
         call.args(&args[1..])
@@ -102,8 +108,12 @@ impl Podman {
 
     /// Whether the runtime has it on record.
     pub(crate) fn on_record(&self, id: &str) -> bool {
-        let ours = runtime().ends_with("carboy-runtime");
-        Path::new(if ours { "/run/carboy-runtime" } else { "/run/runc" }).join(id).exists()
+        Path::new(if self.is_ours() { "/run/carboy-runtime" } else { "/run/runc" }).join(id).exists()
+    }
+
+    /// Whether the runtime under test is not another one, to compare.
+    pub(crate) fn is_ours(&self) -> bool {
+        runtime().ends_with("carboy-runtime")
     }
 }
 
@@ -112,6 +122,10 @@ impl Drop for Podman {
         let end = || {
             self.call(["pod", "rm", "-a", "-f", "-t", "0"]).output();
             self.call(["rm", "-a", "-f", "-t", "0"]).output();
+            if self.place.user().is_some() {
+                // Ends the process that keeps the user's namespace.
+                self.call(["system", "migrate"]).output();
+            }
         };
         // A panic in here while another unwinds would abort and hide both.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(end));

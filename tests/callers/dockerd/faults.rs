@@ -33,7 +33,7 @@ fn what_cannot_be_executed() {
 }
 
 #[test]
-#[ignore = "needs root, dockerd, cgroup v1"]
+#[ignore = "needs root, dockerd"]
 fn out_of_memory() {
     let docker = Docker::new();
     let limit = ["--memory=16m", "--memory-swap=16m"];

@@ -2,10 +2,11 @@
 
 use super::Docker;
 use crate::common::wait_until;
+use crate::place::by_version;
 use std::time::Duration;
 
 #[test]
-#[ignore = "needs root, dockerd, cgroup v1"]
+#[ignore = "needs root, dockerd"]
 fn a_whole_life() {
     let docker = Docker::new();
     let program = "trap 'echo got; exit 3' TERM; echo start; while :; do sleep 0.1; done";
@@ -24,10 +25,16 @@ fn a_whole_life() {
     let limits =
         ["--memory=32m", "--memory-swap=64m", "--cpus=0.5", "--cpu-shares=100", "--cpuset-cpus=0", "--pids-limit=50"];
     docker.call(["update"]).args(limits).arg("live").ok();
-    let files = "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares cpuset/cpuset.cpus pids/pids.max";
+    let (files, values) = by_version(
+        (
+            "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpu/cpu.cfs_quota_us cpuset/cpuset.cpus pids/pids.max cpu/cpu.shares",
+            "33554432\n67108864\n50000\n0\n50\n100\n",
+        ),
+        ("memory.max memory.swap.max cpu.max cpuset.cpus pids.max", "33554432\n33554432\n50000 100000\n0\n50\n"),
+    );
     let script = format!("cd /sys/fs/cgroup; cat {files}");
     let now = docker.call(["exec", "live", "sh", "-c", &script]).ok();
-    assert_eq!(now, "33554432\n67108864\n50000\n100\n0\n50\n");
+    assert_eq!(now, values);
 
     docker.call(["stop", "-t", "20", "live"]).ok();
     assert_eq!(docker.inspect("live", "{{.State.ExitCode}} {{.State.Status}}"), "3 exited");
@@ -87,7 +94,8 @@ fn on_a_terminal() {
     let docker = Docker::new();
     let mut terminal = docker.run_on_terminal(["-it", "--rm", "--name=tty", "busybox", "sh"]);
     terminal.expect("# ");
-    terminal.send("tty; stty size; id -u\r");
+    // The client tells the size after the start.
+    terminal.send("tty; until stty size 2>&1 | grep '24 80'; do sleep 0.1; done; id -u\r");
     terminal.expect("/dev/pts/0\r\n24 80\r\n0\r\n");
     let mut other = docker.on_terminal(["exec", "-it", "-e", "PS1=other: ", "tty", "sh"]);
     other.expect("other: ");

@@ -1,6 +1,7 @@
 //! What `docker run` can ask for, as the program inside sees it.
 
 use super::Docker;
+use crate::place::by_version;
 
 /// Runs a shell script with options; what it printed.
 fn seen(docker: &Docker, options: &[&str], script: &str) -> String {
@@ -69,14 +70,21 @@ fn file_systems() {
 }
 
 #[test]
-#[ignore = "needs root, dockerd, cgroup v1"]
+#[ignore = "needs root, dockerd"]
 fn limits_and_namespaces() {
     let docker = Docker::new();
     let options =
         ["--cpus=0.5", "--cpu-shares=300", "--cpuset-cpus=0", "--memory=64m", "--memory-swap=128m", "--pids-limit=77"];
-    let script = "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.shares cpuset/cpuset.cpus memory/memory.limit_in_bytes \
-        memory/memory.memsw.limit_in_bytes pids/pids.max; touch cpu/x 2>/dev/null || echo read-only";
-    assert_eq!(seen(&docker, &options, script), "50000\n300\n0\n67108864\n134217728\n77\nread-only\n");
+    let (files, values) = by_version(
+        (
+            "cpu/cpu.cfs_quota_us cpuset/cpuset.cpus memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes pids/pids.max cpu/cpu.shares",
+            "50000\n0\n67108864\n134217728\n77\n300\n",
+        ),
+        ("cpu.max cpuset.cpus memory.max memory.swap.max pids.max", "50000 100000\n0\n67108864\n67108864\n77\n"),
+    );
+    let file = by_version("cpu/cpu.shares", "cpu.weight");
+    let script = format!("cd /sys/fs/cgroup; cat {files}; (echo 1 > {file}) 2>/dev/null || echo read-only");
+    assert_eq!(seen(&docker, &options, &script), format!("{values}read-only\n"));
     let settings =
         ["--sysctl=net.ipv4.ip_forward=1", "--sysctl=kernel.msgmax=9000", "--hostname=inside", "--domainname=here"];
     let script = "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax kernel/domainname; hostname";
@@ -89,8 +97,9 @@ fn limits_and_namespaces() {
         seen(&docker, &host, "cd /proc/self/ns; for n in pid ipc uts user; do readlink $n; done"),
         ours.concat()
     );
-    assert_eq!(seen(&docker, &["--cgroupns=private"], "grep pids: /proc/self/cgroup | cut -d: -f3"), "/\n");
-    assert!(seen(&docker, &["--cgroupns=host"], "grep pids: /proc/self/cgroup").contains(&docker.place.cgroup()));
+    let own = by_version("grep pids: /proc/self/cgroup | cut -d: -f3", "cut -d: -f3 /proc/self/cgroup");
+    assert_eq!(seen(&docker, &["--cgroupns=private"], own), "/\n");
+    assert!(seen(&docker, &["--cgroupns=host"], own).contains(&docker.place.cgroup()));
     docker.run(["-d", "--name=first", "--ipc=shareable", "busybox", "sleep", "100"]).ok();
     let shared = ["--pid=container:first", "--ipc=container:first"];
     assert!(seen(&docker, &shared, "ps -o args").contains("\nsleep 100\n"));

@@ -1,6 +1,7 @@
 //! Containers that cannot start, and podman's exit codes for them, which depend on the runtime's words.
 
 use super::Podman;
+use crate::place::by_version;
 
 #[test]
 #[ignore = "needs root, podman"]
@@ -30,8 +31,10 @@ fn what_cannot_be_executed() {
 fn out_of_memory() {
     let podman = Podman::new();
     // Not by podman's `OOMKilled`: Debian's conmon does not see it on cgroup v1 of this age, with runc either.
-    let program = "dd if=/dev/zero of=/dev/null bs=64M count=1; echo $?; grep 'oom_kill ' /sys/fs/cgroup/memory/memory.oom_control";
-    let out = podman.run(["--name=oom", "--memory=16m", "--memory-swap=16m", "busybox", "sh", "-c", program]).ok();
+    let file = by_version("memory/memory.oom_control", "memory.events");
+    let program =
+        format!("dd if=/dev/zero of=/dev/null bs=64M count=1; echo $?; grep 'oom_kill ' /sys/fs/cgroup/{file}");
+    let out = podman.run(["--name=oom", "--memory=16m", "--memory-swap=16m", "busybox", "sh", "-c", &program]).ok();
     assert_eq!(out, "137\noom_kill 1\n");
     let out = podman
         .run([

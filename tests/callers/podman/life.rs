@@ -1,6 +1,7 @@
 //! A container from `run -d` or `create` to `rm`.
 
 use super::Podman;
+use crate::place::by_version;
 
 #[test]
 #[ignore = "needs root, podman"]
@@ -15,7 +16,8 @@ fn a_whole_life() {
         format!("running {}", crate::place::runtime().display())
     );
 
-    let limit = podman.call(["exec", "l", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]).ok();
+    let file = by_version("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max");
+    let limit = podman.call(["exec", "l", "cat", file]).ok();
     assert_eq!(limit, "67108864\n");
     let out = podman
         .call(["exec", "-u", "app", "-w", "/home/app", "-e", "X=y", "l", "sh", "-c", "id; pwd; echo $X; exit 4"])
@@ -35,7 +37,7 @@ fn a_whole_life() {
     assert_eq!(podman.inspect("l", "{{.State.Status}}"), "paused");
     podman.call(["unpause", "l"]).ok();
     podman.call(["cp", "containers.conf", "l:/tmp/copied"]).ok();
-    assert!(podman.call(["exec", "l", "cat", "/tmp/copied"]).ok().contains("cgroupfs"));
+    assert!(podman.call(["exec", "l", "cat", "/tmp/copied"]).ok().contains("cgroup_manager"));
     podman.call(["kill", "-s", "URG", "l"]).ok();
 
     podman.call(["stop", "-t", "10", "l"]).ok();

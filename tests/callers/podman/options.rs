@@ -1,6 +1,7 @@
 //! What `podman run` can ask for, as the program inside sees it.
 
 use super::Podman;
+use crate::place::by_version;
 
 /// Runs a shell script with options; what it printed.
 fn seen(podman: &Podman, options: &[&str], script: &str) -> String {
@@ -61,7 +62,7 @@ fn file_systems() {
 }
 
 #[test]
-#[ignore = "needs root, podman, cgroup v1"]
+#[ignore = "needs root, podman"]
 fn limits() {
     let podman = Podman::new();
     let options = [
@@ -72,9 +73,16 @@ fn limits() {
         "--memory-reservation=32m",
         "--pids-limit=77",
     ];
-    let script = "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.shares cpuset/cpuset.cpus memory/memory.limit_in_bytes \
-        memory/memory.soft_limit_in_bytes pids/pids.max; touch cpu/x 2>/dev/null || echo read-only";
-    assert_eq!(seen(&podman, &options, script), "50000\n300\n0\n67108864\n33554432\n77\nread-only\n");
+    let (files, values) = by_version(
+        (
+            "cpu/cpu.cfs_quota_us cpuset/cpuset.cpus memory/memory.limit_in_bytes memory/memory.soft_limit_in_bytes pids/pids.max cpu/cpu.shares",
+            "50000\n0\n67108864\n33554432\n77\n300\n",
+        ),
+        ("cpu.max cpuset.cpus memory.max memory.low pids.max", "50000 100000\n0\n67108864\n33554432\n77\n"),
+    );
+    let file = by_version("cpu/cpu.shares", "cpu.weight");
+    let script = format!("cd /sys/fs/cgroup; cat {files}; (echo 1 > {file}) 2>/dev/null || echo read-only");
+    assert_eq!(seen(&podman, &options, &script), format!("{values}read-only\n"));
     let limits = ["--ulimit=nofile=1000:1010", "--ulimit=core=0", "--ulimit=nproc=500:600", "--oom-score-adj=300"];
     assert_eq!(
         seen(&podman, &limits, "ulimit -n; ulimit -Hn; ulimit -c; cat /proc/self/oom_score_adj"),
@@ -109,6 +117,7 @@ fn namespaces() {
         seen(&podman, &host, "cd /proc/self/ns; for n in pid ipc uts; do readlink $n; done"),
         us.join("\n") + "\n"
     );
-    assert_eq!(seen(&podman, &["--cgroupns=private"], "grep pids: /proc/self/cgroup | cut -d: -f3"), "/\n");
-    assert!(seen(&podman, &["--cgroupns=host"], "grep pids: /proc/self/cgroup").contains("/libpod-"));
+    let own = by_version("grep pids: /proc/self/cgroup | cut -d: -f3", "cut -d: -f3 /proc/self/cgroup");
+    assert_eq!(seen(&podman, &["--cgroupns=private"], own), "/\n");
+    assert!(seen(&podman, &["--cgroupns=host"], own).contains("/libpod-"));
 }
