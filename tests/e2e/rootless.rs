@@ -54,6 +54,37 @@ fn a_user_runs_a_loaded_image() {
 
 #[test]
 #[ignore = "needs root and the users that dev/test makes"]
+fn a_user_keeps_a_store_in_order() {
+    for user in [User::with_subordinate_ids(), User::without_subordinate_ids()] {
+        let env = Env::for_user(user);
+        busybox(&env);
+        // With files of the container's own, and in an image of a user's with ranges of other IDs than the user's.
+        env.carboy(["run", "--name", "stopped", "busybox", "sh", "-c", "echo x >/file; chown 1000 /file || true"]).ok();
+        let df = env.carboy(["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}}"]).ok();
+        assert_eq!(df, "Images 1 1\nContainers 1 0\nLocal Volumes 0 0\n");
+        let sizes = env.carboy(["system", "df", "--format", "{{.Size}}"]).ok();
+        assert!(!sizes.starts_with("0B"), "{sizes}");
+        assert_eq!(env.carboy(["system", "check"]).ok(), "The store is whole.\n");
+        let deep = env.carboy(["system", "check", "--deep"]).ok();
+        assert_eq!(deep, "The store is whole; every blob and layer has its digest.\n");
+
+        let layer = std::fs::read_dir(env.root().join("layers")).unwrap().next().unwrap().unwrap().path();
+        std::fs::remove_dir_all(layer.join("fs")).unwrap();
+        let found = env.carboy(["system", "check"]).output();
+        assert!(found.code == 1 && found.text().contains("1 problem."), "{found}");
+        let repaired = env.carboy(["system", "check", "--repair"]).ok();
+        assert!(repaired.contains("made again from its blob"), "{repaired}");
+        assert_eq!(env.carboy(["run", "--rm", "busybox", "echo", "ran"]).ok(), "ran\n");
+
+        assert_eq!(env.carboy(["image", "prune", "-af"]).ok(), "Total reclaimed space: 0B\n", "a container is of it");
+        let pruned = env.carboy(["system", "prune", "-af"]).ok();
+        assert!(pruned.contains("Total reclaimed space: ") && !pruned.contains("space: 0B"), "{pruned}");
+        assert_eq!(env.files(), [""; 0]);
+    }
+}
+
+#[test]
+#[ignore = "needs root and the users that dev/test makes"]
 fn a_user_has_a_terminal() {
     for user in [User::with_subordinate_ids(), User::without_subordinate_ids()] {
         let env = Env::for_user(user);
