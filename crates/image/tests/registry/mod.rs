@@ -64,12 +64,21 @@ impl Registry {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if self.answers().is_some() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         false
+    }
+
+    /// Whether it is this registry that answers, and not somebody else's who got the port first: the request is in its log.
+    fn answers(&self) -> Option<()> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.write_all(b"GET /v2/ HTTP/1.0\r\nUser-Agent: is-it-you\r\n\r\n").ok()?;
+        let _ = stream.read_to_end(&mut Vec::new());
+        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        log.contains("is-it-you").then_some(())
     }
 
     pub fn host(&self) -> String {
@@ -80,9 +89,18 @@ impl Registry {
         format!("{}/{rest}", self.host()).parse().unwrap()
     }
 
-    /// The requests so far, as `METHOD path`, without skopeo's.
+    /// The requests so far, as `METHOD path`, without skopeo's. The registry logs a large blob after the client has all of it: up to
+    /// 290 ms after, on a busy machine. So what is read is the log when it has come to rest.
     pub fn our_requests(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let read = || std::fs::read_to_string(self.dir.path().join("log")).unwrap();
+        let (mut log, mut since) = (read(), Instant::now());
+        while since.elapsed() < Duration::from_millis(500) {
+            std::thread::sleep(Duration::from_millis(20));
+            let later = read();
+            if later != log {
+                (log, since) = (later, Instant::now());
+            }
+        }
         // Common log format: … "GET /v2/x HTTP/1.1" 200 12 "" "carboy/0.1.0"
         let lines = log.lines().filter(|line| line.contains("\"carboy/"));
         lines.filter_map(|line| Some(line.split('"').nth(1)?.trim_end_matches(" HTTP/1.1").to_owned())).collect()
