@@ -88,6 +88,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.map(str::trim).collect();
     let message = if rest.is_empty() { first } else { format!("{first} {}", rest.join(", ")) };
+    let unknown = match error.get(clap::error::ContextKind::InvalidArg) {
+        Some(clap::error::ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => Some(option),
+        _ => None,
+    };
+    if let Some((option, hint)) = unknown.and_then(|option| Some((option, args::instead_of(option)?))) {
+        output::error_line(&format!("option '{option}' is not supported: {hint}"));
+        return ExitCode::from(125);
+    }
     output::error_line(&format!("{message}; see '{} --help'", args::command_words()));
     ExitCode::from(125)
 }

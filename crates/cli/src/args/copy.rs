@@ -13,6 +13,15 @@ pub(crate) struct SourceRegistryArgs {
     /// Credentials for the source
     #[arg(long, value_name = "USER:PASSWORD")]
     src_creds: Option<String>,
+    /// User name for the source
+    #[arg(long, value_name = "USER", requires = "src_password", conflicts_with = "src_creds")]
+    src_username: Option<String>,
+    /// Password for the source; whoever lists processes sees it
+    #[arg(long, value_name = "PASSWORD", requires = "src_username")]
+    src_password: Option<String>,
+    /// Without credentials for the source
+    #[arg(long, conflicts_with_all = ["src_creds", "src_username"])]
+    src_no_creds: bool,
     /// File with credentials for the source
     #[arg(long, value_name = "FILE")]
     src_authfile: Option<PathBuf>,
@@ -30,6 +39,15 @@ pub(crate) struct DestinationRegistryArgs {
     /// Credentials for the destination
     #[arg(long, value_name = "USER:PASSWORD")]
     dest_creds: Option<String>,
+    /// User name for the destination
+    #[arg(long, value_name = "USER", requires = "dest_password", conflicts_with = "dest_creds")]
+    dest_username: Option<String>,
+    /// Password for the destination; whoever lists processes sees it
+    #[arg(long, value_name = "PASSWORD", requires = "dest_username")]
+    dest_password: Option<String>,
+    /// Without credentials for the destination
+    #[arg(long, conflicts_with_all = ["dest_creds", "dest_username"])]
+    dest_no_creds: bool,
     /// File with credentials for the destination
     #[arg(long, value_name = "FILE")]
     dest_authfile: Option<PathBuf>,
@@ -44,6 +62,9 @@ pub(crate) struct BothRegistriesArgs {
     /// File with credentials for both sides, instead of docker's and podman's
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
+    /// How often to try again what fails in passing [default: 4]
+    #[arg(long, value_name = "N")]
+    retry_times: Option<u32>,
     #[command(flatten)]
     source: SourceRegistryArgs,
     #[command(flatten)]
@@ -58,6 +79,11 @@ impl BothRegistriesArgs {
             creds: from.src_creds.clone(),
             authfile: from.src_authfile.clone().or_else(|| self.authfile.clone()),
             cert_dir: from.src_cert_dir.clone(),
+            username: from.src_username.clone(),
+            password: from.src_password.clone(),
+            no_creds: from.src_no_creds,
+            retry_times: self.retry_times,
+            insecure: false,
         }
     }
 
@@ -68,6 +94,11 @@ impl BothRegistriesArgs {
             creds: to.dest_creds.clone(),
             authfile: to.dest_authfile.clone().or_else(|| self.authfile.clone()),
             cert_dir: to.dest_cert_dir.clone(),
+            username: to.dest_username.clone(),
+            password: to.dest_password.clone(),
+            no_creds: to.dest_no_creds,
+            retry_times: self.retry_times,
+            insecure: false,
         }
     }
 }
@@ -123,24 +154,14 @@ pub(crate) struct CopyArgs {
     pub(crate) destination: String,
 }
 
-/// `list-tags`.
+/// `list-tags` and `delete`.
 #[derive(Debug, Args)]
-pub(crate) struct ListTagsArgs {
+pub(crate) struct PlaceArgs {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
-    /// docker://REPOSITORY, docker-archive:FILE, oci:FOLDER or oci-archive:FILE
+    /// docker://NAME, oci:FOLDER[:NAME], oci-archive:FILE, docker-archive:FILE, dir:FOLDER or carboy:IMAGE, as far as the command can do it
     #[arg(value_name = "PLACE")]
     pub(crate) place: String,
-}
-
-/// `delete`.
-#[derive(Debug, Args)]
-pub(crate) struct DeleteArgs {
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// docker://NAME, oci:FOLDER[:NAME], dir:FOLDER or carboy:IMAGE
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
 }
 
 /// Kinds of places that are synchronized.
@@ -150,6 +171,8 @@ pub(crate) enum SyncPlace {
     Docker,
     /// A folder with a folder for each image.
     Dir,
+    /// A file that lists registries and images, as skopeo reads it (source only).
+    Yaml,
 }
 
 /// `sync`.
@@ -179,9 +202,12 @@ pub(crate) struct SyncArgs {
     /// Rather fail than change a manifest
     #[arg(long)]
     pub(crate) preserve_digests: bool,
+    /// Kept for skopeo's sake: signatures of that kind are not copied
+    #[arg(long)]
+    pub(crate) remove_signatures: bool,
     #[command(flatten)]
     pub(crate) registries: BothRegistriesArgs,
-    /// Repository, with a tag for that one only; or a folder
+    /// Repository, with a tag for that one only; a folder; or a file that lists images
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
     /// Registry with a path; or a folder

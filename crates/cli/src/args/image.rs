@@ -1,6 +1,6 @@
 //! `image …`, and the same commands without that word.
 
-use super::{ImagePruneArgs, InspectArgs, PullArgs, PushArgs, RegistryArgs};
+use super::{ImagePruneArgs, InspectArgs, PlatformChoice, PullArgs, PushArgs, RegistryArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -163,18 +163,8 @@ pub(crate) struct ImportArgs {
     /// Comment in the image's history
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Platform of the image, os/arch[/variant] [default: this machine's]
-    #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["os", "arch", "variant"])]
-    pub(crate) platform: Option<String>,
-    /// Operating system of the image
-    #[arg(long, value_name = "OS")]
-    pub(crate) os: Option<String>,
-    /// Architecture of the image
-    #[arg(long, value_name = "ARCH")]
-    pub(crate) arch: Option<String>,
-    /// Variant of the architecture
-    #[arg(long, value_name = "VARIANT")]
-    pub(crate) variant: Option<String>,
+    #[command(flatten)]
+    pub(crate) platform: PlatformChoice,
     /// Kept for Podman's sake: only the ID is printed always
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -128,6 +128,9 @@ pub(crate) struct ManifestPushArgs {
     /// Write the digest to a file
     #[arg(long, value_name = "FILE")]
     pub(crate) digestfile: Option<PathBuf>,
+    /// Kept for Podman's sake: signatures of that kind are not kept
+    #[arg(long)]
+    pub(crate) remove_signatures: bool,
     /// Only print the digest
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -8,6 +8,7 @@ mod inspect;
 mod logs;
 mod manifest;
 mod ps;
+mod refused;
 mod registry;
 mod run;
 mod system;
@@ -16,7 +17,7 @@ mod words;
 pub(crate) use container::{
     AttachArgs, ContainerCommand, ContainerVerb, ExportArgs, KillArgs, Names, RenameArgs, RmArgs, StartArgs, StopArgs,
 };
-pub(crate) use copy::{CopyArgs, DeleteArgs, ListTagsArgs, MultiArch, SyncArgs, SyncPlace};
+pub(crate) use copy::{CopyArgs, MultiArch, PlaceArgs, SyncArgs, SyncPlace};
 pub(crate) use exec::ExecArgs;
 pub(crate) use image::{
     ArchiveCompression, DiffFormat, ExistsArgs, HistoryArgs, ImageCommand, ImageDiffArgs, ImageMountArgs, ImageSort,
@@ -30,8 +31,9 @@ pub(crate) use manifest::{
     ManifestRemoveArgs, ManifestRmArgs, PlatformArgs,
 };
 pub(crate) use ps::PsArgs;
+pub(crate) use refused::instead_of;
 pub(crate) use registry::{
-    Compression, LoginArgs, LogoutArgs, ManifestFormat, PullArgs, PushArgs, RegistryArgs, SearchArgs,
+    Compression, LoginArgs, LogoutArgs, ManifestFormat, PlatformChoice, PullArgs, PushArgs, RegistryArgs, SearchArgs,
 };
 pub(crate) use run::{PullPolicy, RunArgs, environment};
 pub(crate) use system::{
@@ -95,9 +97,9 @@ pub(crate) enum Command {
     /// Copy an image from one place to another: registries, layouts, archives, folders, the store
     Copy(CopyArgs),
     /// List the tags of a repository, or the names in an archive
-    ListTags(ListTagsArgs),
+    ListTags(PlaceArgs),
     /// Delete an image from a registry, a layout, a folder or the store
-    Delete(DeleteArgs),
+    Delete(PlaceArgs),
     /// Copy all images of a repository or a folder
     Sync(SyncArgs),
     /// Show what a command would do to the kernel, without doing it

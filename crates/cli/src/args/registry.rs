@@ -13,29 +13,51 @@ pub(crate) struct RegistryArgs {
     /// Credentials, instead of those in the files that docker and podman log in to
     #[arg(long, value_name = "USER:PASSWORD")]
     pub(crate) creds: Option<String>,
+    /// User name, with --password
+    #[arg(long, value_name = "USER", requires = "password", conflicts_with = "creds")]
+    pub(crate) username: Option<String>,
+    /// Password for --username; whoever lists processes sees it
+    #[arg(long, value_name = "PASSWORD", requires = "username")]
+    pub(crate) password: Option<String>,
+    /// Without credentials, whatever the files have
+    #[arg(long, conflicts_with_all = ["creds", "username", "authfile"])]
+    pub(crate) no_creds: bool,
     /// File with credentials, instead of docker's and podman's
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
     /// Folder with a CA's certificates (*.crt) and a client's (*.cert, *.key)
     #[arg(long, value_name = "DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
+    /// How often to try again what fails in passing [default: 4]
+    #[arg(long, visible_alias = "retry", value_name = "N")]
+    pub(crate) retry_times: Option<u32>,
+    /// Docker's word for --tls-verify=false
+    #[arg(long, hide = true, conflicts_with = "tls_verify")]
+    pub(crate) insecure: bool,
+}
+
+/// The platform of one image.
+#[derive(Debug, Args)]
+pub(crate) struct PlatformChoice {
+    /// Platform of the image, os/arch[/variant] [default: this machine's]
+    #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["os", "arch", "variant"])]
+    pub(crate) platform: Option<String>,
+    /// Operating system of the image
+    #[arg(long, value_name = "OS")]
+    pub(crate) os: Option<String>,
+    /// Architecture of the image
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<String>,
+    /// Variant of the architecture
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
 }
 
 /// `pull`.
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
-    /// Platform to choose from a manifest list, os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM", conflicts_with_all = ["os", "arch", "variant"])]
-    pub(crate) platform: Option<String>,
-    /// Operating system to choose
-    #[arg(long, value_name = "OS")]
-    pub(crate) os: Option<String>,
-    /// Architecture to choose
-    #[arg(long, value_name = "ARCH")]
-    pub(crate) arch: Option<String>,
-    /// Variant of the architecture to choose
-    #[arg(long, value_name = "VARIANT")]
-    pub(crate) variant: Option<String>,
+    #[command(flatten)]
+    pub(crate) platform: PlatformChoice,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     /// All tags of the repository

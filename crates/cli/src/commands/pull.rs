@@ -1,6 +1,6 @@
 //! `pull`, and the pull within `run`.
 
-use crate::args::{Global, PullArgs, PullPolicy, RegistryArgs};
+use crate::args::{Global, PlatformChoice, PullArgs, PullPolicy, RegistryArgs};
 use crate::failure::{Failure, Outcome, usage};
 use crate::progress::{Display, closing_lines};
 use crate::{output, registry, settings};
@@ -16,7 +16,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
-    let wanted = wanted(args)?;
+    let wanted = wanted(&args.platform)?;
     let meant = args.images.iter().map(|name| candidates(name, args)).collect::<Result<Vec<_>, Failure>>()?;
     let engine = settings::engine(global)?;
     if let Some(code) = within_user_namespace(&engine)? {
@@ -135,7 +135,7 @@ impl Job<'_> {
     }
 }
 
-fn wanted(args: &PullArgs) -> Result<Option<Wanted>, Failure> {
+fn wanted(args: &PlatformChoice) -> Result<Option<Wanted>, Failure> {
     if let Some(text) = &args.platform {
         return platform(Some(text));
     }

@@ -24,13 +24,14 @@ pub(super) fn push(global: &Global, args: &PushArgs) -> Outcome {
     if args.all_tags {
         return all_tags(images, &client, args);
     }
-    let found = images.find(&args.image)?;
+    let given = registry::local_name(images, &args.image)?;
+    let found = images.find(&given)?;
     let Some(image) = found else {
         let name = Reference::parse(&args.image).map_err(ImageError::from)?;
         let repository = name.familiar_repository();
         return Err(Failure::Other(anyhow::anyhow!("An image does not exist locally with the tag: {repository}")));
     };
-    let destination = args.destination.as_deref().unwrap_or(&args.image);
+    let destination = args.destination.as_deref().unwrap_or(&given);
     let destination = Reference::parse(destination.strip_prefix("docker://").unwrap_or(destination));
     let destination = destination.map_err(ImageError::from)?;
     if args.destination.is_none() && !is_named(&image, &destination) {

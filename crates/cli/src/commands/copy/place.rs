@@ -52,8 +52,9 @@ impl<'g> Places<'g> {
             Location::Store(name) => {
                 let engine = self.engine()?;
                 // The embedded image is put into the store if it is meant.
-                engine.find_image(name)?;
-                Box::new(StoreSource::open(engine.images()?, name).map_err(failure)?)
+                let name = registry::local_name(engine.images()?, name)?;
+                engine.find_image(&name)?;
+                Box::new(StoreSource::open(engine.images()?, &name).map_err(failure)?)
             }
             Location::Layout(path, name) | Location::OciArchive(path, name) => {
                 Box::new(LayoutSource::open(members(path)?, described, name.as_deref()).map_err(failure)?)

@@ -4,6 +4,7 @@ use super::place::{Places, failure};
 use crate::args::{ArchiveCompression, Global, SaveArgs, SaveFormat};
 use crate::failure::{Failure, Outcome, usage};
 use crate::progress::Display;
+use crate::registry;
 use anyhow::Context;
 use carboy_engine::Error;
 use carboy_image::{Image, Images, Packing};
@@ -42,7 +43,8 @@ pub(in crate::commands) fn save(global: &Global, args: &SaveArgs) -> Outcome {
         engine.find_image(name)?;
     }
     let images = engine.images()?;
-    let chosen = choose(images, &args.images)?;
+    let names = args.images.iter().map(|name| registry::local_name(images, name));
+    let chosen = choose(images, &names.collect::<Result<Vec<_>, _>>()?)?;
     if args.format == SaveFormat::DockerDir && chosen.len() > 1 {
         return Err(usage("the format docker-dir holds one image"));
     }

@@ -2,7 +2,7 @@
 
 use super::location;
 use super::place::{Places, failure, members};
-use crate::args::{DeleteArgs, Global, ListTagsArgs};
+use crate::args::{Global, PlaceArgs};
 use crate::failure::{Failure, Outcome, usage};
 use crate::{output, registry};
 use anyhow::Context;
@@ -12,7 +12,7 @@ use carboy_transport::{LayoutSource, Location, delete_from_layout};
 use serde::Serialize as _;
 use serde_json::{Value, json};
 
-pub(in crate::commands) fn list_tags(args: &ListTagsArgs) -> Outcome {
+pub(in crate::commands) fn list_tags(args: &PlaceArgs) -> Outcome {
     let place = location(&args.place)?;
     let value = match &place {
         Location::Registry(name) => {
@@ -52,8 +52,8 @@ pub(in crate::commands) fn pretty(value: &Value) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-pub(in crate::commands) fn delete(global: &Global, args: &DeleteArgs) -> Outcome {
-    match location(&args.image)? {
+pub(in crate::commands) fn delete(global: &Global, args: &PlaceArgs) -> Outcome {
+    match location(&args.place)? {
         Location::Registry(name) => {
             let repository = registry::client(&args.registry)?.repository_for(&name, Access::Delete);
             let other = |e: carboy_distribution::Error| Failure::Other(e.into());

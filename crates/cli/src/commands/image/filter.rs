@@ -128,6 +128,6 @@ fn has_label(image: &Image, label: &str) -> bool {
 }
 
 fn created_of(engine: &Engine, name: &str) -> Result<u64, Failure> {
-    let image = engine.find_image(name)?.ok_or_else(|| carboy_engine::Error::NoSuchImage(name.to_owned()))?;
+    let image = crate::registry::find_image(engine, name)?;
     Ok(created_ns(&image))
 }

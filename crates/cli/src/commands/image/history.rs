@@ -4,8 +4,8 @@ use crate::args::{Global, HistoryArgs};
 use crate::failure::Outcome;
 use crate::format::{Listing, Row};
 use crate::units::age_of;
-use crate::{output, settings};
-use carboy_engine::Error;
+use crate::{output, registry, settings};
+
 use carboy_format::units::image_size;
 use carboy_image::Image;
 use carboy_oci::image::History;
@@ -30,7 +30,7 @@ const COMMAND_WIDTH: usize = 45;
 
 pub(in crate::commands) fn history(global: &Global, args: &HistoryArgs) -> Outcome {
     let engine = settings::engine(global)?;
-    let image = engine.find_image(&args.image)?.ok_or_else(|| Error::NoSuchImage(args.image.clone()))?;
+    let image = registry::find_image(&engine, &args.image)?;
     let images = engine.images()?;
     let mut sizes = Vec::new();
     for diff_id in image.layers() {

@@ -45,13 +45,14 @@ fn options(args: &ImportArgs) -> Result<ImportOptions, Failure> {
     for change in &args.change {
         apply_change(&mut options.config, change).map_err(|e| usage(e.to_string()))?;
     }
-    if args.platform.as_ref().is_some_and(|text| text.contains('(')) {
+    if args.platform.platform.as_ref().is_some_and(|text| text.contains('(')) {
         return Err(usage("import knows no version of the operating system: --platform os/arch[/variant]"));
     }
-    let wanted = platform(args.platform.as_deref())?.unwrap_or_else(carboy_image::pull::Wanted::host).to_string();
+    let wanted =
+        platform(args.platform.platform.as_deref())?.unwrap_or_else(carboy_image::pull::Wanted::host).to_string();
     let mut parts = wanted.split('/').map(str::to_owned);
-    options.os = args.os.clone().or(parts.next()).unwrap_or_default();
-    options.architecture = args.arch.clone().or(parts.next()).unwrap_or_default();
-    options.variant = args.variant.clone().or(parts.next());
+    options.os = args.platform.os.clone().or(parts.next()).unwrap_or_default();
+    options.architecture = args.platform.arch.clone().or(parts.next()).unwrap_or_default();
+    options.variant = args.platform.variant.clone().or(parts.next());
     Ok(options)
 }

@@ -2,9 +2,9 @@
 
 use crate::args::{DiffFormat, Global, ImageDiffArgs, ImageMountArgs, ImageUnmountArgs};
 use crate::commands::for_each;
-use crate::failure::{Failure, Outcome, usage};
-use crate::{output, settings};
-use carboy_engine::{Engine, Error};
+use crate::failure::{Outcome, usage};
+use crate::{output, registry, settings};
+use carboy_engine::Engine;
 use carboy_image::{Change, ChangeKind, Image, compare};
 use carboy_oci::Reference;
 use serde_json::json;
@@ -20,7 +20,7 @@ pub(in crate::commands) fn mount(global: &Global, args: &ImageMountArgs) -> Outc
     }
     let images = match args.all {
         true => engine.images()?.list()?,
-        false => args.images.iter().map(|name| find(&engine, name)).collect::<Result<_, _>>()?,
+        false => args.images.iter().map(|name| registry::find_image(&engine, name)).collect::<Result<_, _>>()?,
     };
     for image in &images {
         let path = engine.images()?.mount_image(image)?;
@@ -32,10 +32,6 @@ pub(in crate::commands) fn mount(global: &Global, args: &ImageMountArgs) -> Outc
         output::line(&line)?;
     }
     Ok(0)
-}
-
-fn find(engine: &Engine, name: &str) -> Result<Image, Failure> {
-    Ok(engine.find_image(name)?.ok_or_else(|| Error::NoSuchImage(name.to_owned()))?)
 }
 
 fn list(engine: &Engine, format: Option<DiffFormat>) -> Outcome {
@@ -76,7 +72,7 @@ pub(in crate::commands) fn unmount(global: &Global, args: &ImageUnmountArgs) -> 
         // An image that was removed is known by its ID still.
         let id = match mounted.iter().find(|(id, _)| id.to_string() == name || id.hex() == name) {
             Some((id, _)) => id.clone(),
-            None => find(&engine, name)?.id,
+            None => registry::find_image(&engine, name)?.id,
         };
         match images.unmount_image(&id, args.force)? {
             true => Ok(Some(id.hex().to_owned())),
@@ -88,10 +84,10 @@ pub(in crate::commands) fn unmount(global: &Global, args: &ImageUnmountArgs) -> 
 /// Against another image, or against itself without its topmost layer.
 pub(in crate::commands) fn diff(global: &Global, args: &ImageDiffArgs) -> Outcome {
     let engine = settings::engine(global)?;
-    let image = find(&engine, &args.image)?;
+    let image = registry::find_image(&engine, &args.image)?;
     let images = engine.images()?;
     let before = match &args.other {
-        Some(other) => find(&engine, other)?.layers().to_vec(),
+        Some(other) => registry::find_image(&engine, other)?.layers().to_vec(),
         None => image.layers().split_last().map(|(_, below)| below.to_vec()).unwrap_or_default(),
     };
     let after = images.view(image.layers(), None)?.root()?;

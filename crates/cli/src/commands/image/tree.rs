@@ -2,8 +2,8 @@
 
 use crate::args::{Global, TreeArgs};
 use crate::failure::Outcome;
-use crate::{output, settings};
-use carboy_engine::{Engine, Error};
+use crate::{output, registry, settings};
+use carboy_engine::Engine;
 use carboy_format::Table;
 use carboy_format::units::{human_size, image_size};
 use carboy_image::Image;
@@ -43,7 +43,7 @@ pub(super) fn images(engine: &Engine, images: &[Image], whole: bool) -> Outcome 
 /// The layers of an image, and which images each is the last layer of, as Podman draws it.
 pub(in crate::commands) fn tree(global: &Global, args: &TreeArgs) -> Outcome {
     let engine = settings::engine(global)?;
-    let image = engine.find_image(&args.image)?.ok_or_else(|| Error::NoSuchImage(args.image.clone()))?;
+    let image = registry::find_image(&engine, &args.image)?;
     let tags = |image: &Image| format!("[{}]", image.tags().map(Reference::familiar).collect::<Vec<_>>().join(" "));
     let head = format!(
         "Image ID: {}\nTags:     {}\nSize:     {}\n{}\n",
