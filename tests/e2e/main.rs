@@ -26,6 +26,7 @@ mod names;
 mod policy;
 mod pull;
 mod push;
+mod reach;
 mod rootless;
 mod run;
 mod search;
