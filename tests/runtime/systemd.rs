@@ -80,6 +80,19 @@ fn a_scope_s_whole_life() {
         assert_eq!(read(&folder, file), expected, "{file}, after systemd has read its units again");
     }
     assert_eq!((show(&unit, "TasksMax").as_str(), show(&unit, "CPUQuotaPerSecUSec").as_str()), ("44", "200ms"));
+    // One that fails midway is taken back, in the files and in what systemd knows.
+    let path = bundle.path().join("resources.json");
+    let resources = json!({
+        "pids": { "limit": 55 }, "memory": { "limit": 80 << 20, "swap": 80 << 20 },
+        "blockIO": { "throttleReadBpsDevice": [{ "major": 250, "minor": 77, "rate": 1000 }] }
+    });
+    std::fs::write(&path, resources.to_string()).unwrap();
+    call(&bundle, &["update", "--resources", path.to_str().unwrap()]).fails_with(1, "throttleReadBpsDevice[0]");
+    assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
+    for (file, expected) in [("memory.max", "100663296"), ("pids.max", "44"), ("memory.swap.max", "0")] {
+        assert_eq!(read(&folder, file), expected, "{file}, after an update that failed");
+    }
+    assert_eq!((show(&unit, "TasksMax").as_str(), show(&unit, "MemoryMax").as_str()), ("44", "100663296"));
     call(&bundle, &["pause"]).good();
     assert_eq!((bundle.status().as_str(), read(&folder, "cgroup.freeze").as_str()), ("paused", "1"));
     call(&bundle, &["resume"]).good();

@@ -4,6 +4,8 @@
 //! descriptors, and make it do anything (CVE-2016-9962, which `PR_SET_DUMPABLE` does not prevent then). So an intermediate process, which
 //! the container does not see, joins its namespaces and cgroups, closes what it has of the host, gives up the privileges that are not
 //! needed any more, and only then makes the process that will be the program.
+//!
+//! For that moment there are two processes in the cgroup, so a limit of processes must leave room for both. (runc needs more.)
 
 use super::Init;
 use crate::error::{Context, Result};
