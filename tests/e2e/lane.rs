@@ -20,33 +20,44 @@ const TESTS: [&str; 12] = [
     "tty::size",
 ];
 
-/// Likewise of the runtime's.
-const RUNTIME_TESTS: [&str; 3] = ["cgroups::", "usage::", "users::an_ordinary_user"];
+/// Likewise of the runtime's; and those of what this kernel has and others may not: CRIU's needs, AppArmor.
+const RUNTIME_TESTS: [&str; 5] = ["cgroups::", "usage::", "users::an_ordinary_user", "checkpoint::", "apparmor::"];
+
+/// Of the callers: each one's whole life, and where systemd makes the cgroups, of those that ask it to.
+const CALLERS: &str = "callers brief::";
+const CALLERS_WITH_SYSTEMD: &str = "callers brief::podman brief::dockerd brief::containerd";
 
 /// Runs test programs, this one among them, in the machine that `CARBOY_V2VM` (made known by `dev/test`) boots.
 #[test]
 #[ignore = "needs root, a virtual machine with pure cgroup v2 (CARBOY_V2VM)"]
 fn pure_cgroup_v2_lane() {
     let programs = ["carboy", "carboy-monitor", "carboy-runtime"].map(|name| vm::built().join(name));
-    let files = programs.into_iter().chain([images::file("busybox.docker.tar")]).map(named);
-    let tests = ["e2e", "runtime", "privileged_cgroup"].map(test_program);
+    let images = ["busybox.docker.tar", "busybox.oci.tar"].map(images::file);
+    let files = programs.into_iter().chain(images).map(named);
+    let tests = ["e2e", "runtime", "privileged_cgroup", "callers"].map(test_program);
     let calls = [
         format!("e2e {}", TESTS.join(" ")),
         format!("runtime {}", RUNTIME_TESTS.join(" ")),
         "privileged_cgroup".to_owned(),
+        CALLERS.to_owned(),
     ];
-    println!("{}", boot(&[], files.chain(tests), "", &calls));
+    // By which AppArmor is told of profiles. Where systemd is process 1 it has mounted it.
+    let before = "mount -t securityfs securityfs /sys/kernel/security";
+    println!("{}", boot(&[], files.chain(tests), before, &calls));
 }
 
-/// The runtime's tests of systemd's scopes, the machine's and an ordinary user's.
+/// The runtime's tests of systemd's scopes, the machine's and an ordinary user's, and its callers by scopes.
 #[test]
 #[ignore = "needs root, a virtual machine with systemd (CARBOY_V2VM)"]
 fn pure_cgroup_v2_lane_with_systemd() {
     let user = User::without_subordinate_ids();
-    let files = [named(vm::built().join("carboy-runtime")), test_program("runtime")];
+    let images = ["busybox.docker.tar", "busybox.oci.tar"].map(images::file);
+    let files = [named(vm::built().join("carboy-runtime")), test_program("runtime"), test_program("callers")];
+    let files = files.into_iter().chain(images.map(named));
     // The user's systemd takes its time to start; the tests that need it wait for it.
     let before = format!("export CARBOY_TEST_USER={}; loginctl enable-linger {} &", user.uid, user.name);
-    println!("{}", boot(&["-s"], files, &before, &["runtime systemd::".to_owned()]));
+    let calls = ["runtime systemd::".to_owned(), CALLERS_WITH_SYSTEMD.to_owned()];
+    println!("{}", boot(&["-s"], files, &before, &calls));
 }
 
 /// A file, and its name in the guest.
@@ -91,7 +102,7 @@ fn boot(
     let command = format!("cp -r \"$V2VM_OUT/{0}\" /scratch/ && exec bash /scratch/{0}/run", vm::GIVEN);
     let mut call = Call::new(machine).env("V2VM_OUT", out.path()).args(options);
     call.command().current_dir(out.path());
-    let done = call.args(["-t", "1100", "--", "bash", "-c", &command]).limit(1150).output();
+    let done = call.args(["-t", "1700", "--", "bash", "-c", &command]).limit(1750).output();
     let text = done.text();
     let results: Vec<&str> = text.lines().filter(|line| line.starts_with("test result:")).collect();
     let passed = results.len() == calls.len() && results.iter().all(|line| !line.contains(" 0 passed"));
