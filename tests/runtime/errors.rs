@@ -69,6 +69,11 @@ fn invalid_configurations_are_refused_with_the_field() {
         ("linux/sysctl", json!({ "net/../../x": "1" }), "linux.sysctl.net/../../x"),
         ("linux/seccomp", json!({ "defaultAction": "SCMP_ACT_FOO" }), "defaultAction"),
         ("linux/intelRdt", json!({ "closID": "x" }), "linux.intelRdt"),
+        (
+            "linux/devices",
+            json!([{ "path": "/dev/x", "type": "c", "major": 1, "minor": 3 }, { "path": "/dev/x", "type": "c", "major": 1, "minor": 5 }]),
+            "linux.devices[1].path",
+        ),
         ("linux/uidMappings", json!([{ "containerID": 0, "hostID": 0, "size": 1 }]), "linux.uidMappings"),
         ("annotations", json!({ "": "x" }), "annotations: holds an empty key"),
         ("linux/personality", json!({ "domain": "LINUX", "flags": ["X"] }), "linux.personality.flags"),

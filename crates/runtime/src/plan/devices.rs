@@ -54,6 +54,12 @@ impl Planner<'_> {
         }
         for (index, device) in linux.devices.iter().enumerate() {
             let node = node(device, index, bind)?;
+            let same =
+                |known: &DeviceNode| (known.kind, known.major, known.minor) == (node.kind, node.major, node.minor);
+            if nodes.iter().any(|known| known.path == node.path && !known.usual && !same(known)) {
+                let field = format!("linux.devices[{index}].path");
+                return Err(Error::invalid(field, format!("{} is another device of the list already", node.path)));
+            }
             nodes.retain(|known| known.path != node.path);
             nodes.push(node);
         }
