@@ -18,13 +18,21 @@ fn a_list_is_made_annotated_pushed_and_pulled() {
         .ok();
     let digest = added.trim().rsplit(' ').next().unwrap().to_owned();
     assert_eq!(digest, images::digest(registry.manifest("parts:one").as_bytes()));
-    env.carboy(["manifest", "annotate", "--annotation", "a.b=c", "--os-version", "7", &list, &digest]).ok();
+    let more = ["--os-version", "7", "--os-features", "x,y"];
+    env.carboy(["manifest", "annotate", "--annotation", "a.b=c"]).args(more).args([&list, &digest]).ok();
     let shown: serde_json::Value = serde_json::from_str(&env.carboy(["manifest", "inspect", &list]).ok()).unwrap();
     let second = &shown["manifests"][1];
     assert_eq!(
         second["platform"],
-        serde_json::json!({"architecture": "arm64", "os": "linux", "variant": "v8", "os.version": "7"})
+        serde_json::json!({"architecture": "arm64", "os": "linux", "variant": "v8", "os.version": "7", "os.features": ["x", "y"]})
     );
+    // Who has not got these is not given the image.
+    for (wanted, code) in [("linux(+y+x)/arm64", 0), ("linux(+x)/arm64", 1)] {
+        let list = format!("docker://{}/features:1", registry.address);
+        env.carboy(["manifest", "push", "-q", "--insecure", &format!("{}/whole:1", registry.address), &list]).ok();
+        let to = format!("dir:{}", env.path("features").display());
+        assert_eq!(env.carboy(["copy", "-q", "--platform", wanted, &list, &to]).output().code, code, "{wanted}");
+    }
     assert_eq!(second["annotations"]["a.b"], "c");
     assert_eq!(shown["manifests"].as_array().unwrap().len(), 2);
 

@@ -70,12 +70,9 @@ pub(crate) struct PlatformArgs {
     pub(crate) annotation: Vec<String>,
 }
 
-/// `manifest add`.
+/// What entries of a list become.
 #[derive(Debug, Args)]
-pub(crate) struct ManifestAddArgs {
-    /// All images, if what is added is a list
-    #[arg(long)]
-    pub(crate) all: bool,
+pub(crate) struct ManifestEntryArgs {
     #[command(flatten)]
     pub(crate) platform: PlatformArgs,
     #[command(flatten)]
@@ -83,6 +80,16 @@ pub(crate) struct ManifestAddArgs {
     /// Name of the list
     #[arg(value_name = "LIST")]
     pub(crate) list: String,
+}
+
+/// `manifest add`.
+#[derive(Debug, Args)]
+pub(crate) struct ManifestAddArgs {
+    /// All images, if what is added is a list
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) entry: ManifestEntryArgs,
     /// Images: of the store, else of a registry, or with a transport
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
@@ -92,12 +99,7 @@ pub(crate) struct ManifestAddArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ManifestAnnotateArgs {
     #[command(flatten)]
-    pub(crate) platform: PlatformArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// Name of the list
-    #[arg(value_name = "LIST")]
-    pub(crate) list: String,
+    pub(crate) entry: ManifestEntryArgs,
     /// Digest of an image of it, or the image's name
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,

@@ -105,12 +105,12 @@ fn create(places: &Places<'_>, args: &ManifestCreateArgs) -> Outcome {
 }
 
 fn add(places: &Places<'_>, args: &ManifestAddArgs) -> Outcome {
-    let name = name_of(&args.list)?;
+    let name = name_of(&args.entry.list)?;
     let lists = lists(places)?;
     let mut list = existing(&lists, &name)?;
-    let added = add_images(places, &mut list, (&args.images, args.all), &args.registry)?;
+    let added = add_images(places, &mut list, (&args.images, args.all), &args.entry.registry)?;
     for entry in list.entries.iter_mut().filter(|entry| added.contains(&entry.descriptor.digest)) {
-        describe(entry, &args.platform)?;
+        describe(entry, &args.entry.platform)?;
     }
     lists.put(&name, &list).map_err(failure)?;
     for digest in added {
@@ -157,14 +157,14 @@ fn describe(entry: &mut ListEntry, said: &PlatformArgs) -> Result<(), Failure> {
 }
 
 fn annotate(places: &Places<'_>, args: &ManifestAnnotateArgs) -> Outcome {
-    let name = name_of(&args.list)?;
+    let name = name_of(&args.entry.list)?;
     let lists = lists(places)?;
     let mut list = existing(&lists, &name)?;
     let digest = match args.image.parse::<Digest>() {
         Ok(digest) => digest,
         Err(_) => {
             let place = place_of(places, &args.image)?;
-            let source = places.source(&place, &args.registry)?;
+            let source = places.source(&place, &args.entry.registry)?;
             let root = source.root().map_err(failure)?;
             carboy_transport::image_manifest(&*source, root, None).map_err(failure)?.digest
         }
@@ -172,7 +172,7 @@ fn annotate(places: &Places<'_>, args: &ManifestAnnotateArgs) -> Outcome {
     let entry = list.entries.iter_mut().find(|entry| entry.descriptor.digest == digest);
     let entry =
         entry.ok_or_else(|| usage(format!("{} is not in the list {}", args.image, name.familiar())).with_code(1))?;
-    describe(entry, &args.platform)?;
+    describe(entry, &args.entry.platform)?;
     lists.put(&name, &list).map_err(failure)?;
     Ok(0)
 }
