@@ -2,7 +2,7 @@
 //!
 //! A plan is a list of steps in order of execution. Two processes share it: the runtime does those of [`Actor::Runtime`], the
 //! container's first process those of [`Actor::Init`], each in order; [`Action::Tell`] is where one waits for the other.
-//! `report` (in `report.rs`) shows a step to people; nothing here performs one.
+//! `report` shows a step to people; nothing here performs one.
 
 use carboy_oci::runtime::{Hook, IdMapping};
 use carboy_state::process::ProcessRef;
