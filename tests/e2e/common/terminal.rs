@@ -148,6 +148,9 @@ fn a_terminal_can_be_driven() {
     terminal.resize(40, 100);
     terminal.send("word\n");
     terminal.expect("got word\r\n40 100\r\n");
+    // `cat` answers: a shell that is about to become it would take the signal with it.
+    terminal.send("again\n");
+    terminal.expect("again\r\nagain\r\n");
     terminal.send("\x03");
     assert_eq!(terminal.wait(), 130);
     assert_eq!(terminal.modes(), before);
