@@ -18,6 +18,8 @@ pub struct Image {
     pub manifest_data: Manifest,
     /// Bytes of the files in its layers, uncompressed.
     pub size: u64,
+    /// The number of the lowest layer of which anything is seen: the topmost whose root directory is opaque, or the base.
+    pub(crate) lowest: usize,
     /// When it was made, RFC 3339, as its configuration says.
     pub created: Option<String>,
 }

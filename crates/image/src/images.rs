@@ -123,12 +123,23 @@ impl Images {
         let read = || -> Result<Image, ImageError> {
             let manifest_data: Manifest = self.read_json_blob(&manifest.digest, "manifest")?;
             let config: ImageConfig = self.read_json_blob(&id, "image configuration")?;
-            let mut size = 0;
-            for diff_id in &config.rootfs.diff_ids {
-                size += LayerRecord::read(&self.store.layer_dir(diff_id))?.map_or(0, |record| record.size);
+            let (mut size, mut lowest) = (0, 0);
+            for (number, diff_id) in config.rootfs.diff_ids.iter().enumerate() {
+                let Some(record) = LayerRecord::read(&self.store.layer_dir(diff_id))? else { continue };
+                size += record.size;
+                lowest = if record.opaque { number } else { lowest };
             }
             let created = config.created.clone();
-            Ok(Image { id: id.clone(), manifest: manifest.clone(), names, config, manifest_data, size, created })
+            Ok(Image {
+                id: id.clone(),
+                manifest: manifest.clone(),
+                names,
+                config,
+                manifest_data,
+                size,
+                lowest,
+                created,
+            })
         };
         match read() {
             Ok(image) => Ok(Some(image)),

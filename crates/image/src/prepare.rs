@@ -6,6 +6,7 @@
 use crate::layer::{LayerRecord, RootDirectory};
 use crate::parents::parents_over;
 use crate::snapshot::is_mounted;
+use crate::stacking::stacked;
 use crate::{Image, ImageError, Images};
 use carboy_oci::Digest;
 use carboy_state::fault;
@@ -70,7 +71,7 @@ impl Images {
     }
 
     fn plan(&self, image: &Image, container_dir: &Path) -> Result<(RootMount, Vec<Step>), ImageError> {
-        let layers = self.stacked(image.layers())?;
+        let layers = stacked(image.layers(), image.lowest);
         let diff_ids = || layers.iter().rev().map(|(diff_id, _)| diff_id.clone());
         let mut steps = vec![Step::Record { path: container_dir.join(LAYERS_FILE), layers: diff_ids().collect() }];
         steps.extend(diff_ids().map(|diff_id| Step::MountLayer { diff_id }));

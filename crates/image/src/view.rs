@@ -1,6 +1,7 @@
 //! An image's files, or a container's, as one read-only tree: an overlay that is mounted nowhere, and gone with its last descriptor.
 
 use crate::parents::parents_over;
+use crate::stacking::stacked;
 use crate::{ImageError, Images};
 use carboy_oci::Digest;
 use carboy_state::file::FileError;
@@ -44,7 +45,7 @@ impl Images {
         // Whoever unmounts layers holds the lock alone; once the overlay is there it has mounts of its own.
         let _shared = self.store.lock_shared()?;
         let mut folders: Vec<PathBuf> = upper.map(Path::to_owned).into_iter().collect();
-        for (diff_id, chain) in self.stacked(layers)? {
+        for (diff_id, chain) in stacked(layers, self.lowest_seen(layers)?) {
             if !self.has_layer(&diff_id) {
                 return Err(ImageError::Inconsistent(format!(
                     "layer {diff_id} is not in the store; pull the image again"
