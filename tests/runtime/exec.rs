@@ -1,7 +1,9 @@
 //! Further programs in a running container.
 
 use crate::common::Bundle;
+use crate::users::with_user_namespace;
 use serde_json::json;
+use std::process::Stdio;
 
 fn running() -> Bundle {
     let bundle = Bundle::script("sleep 1000");
@@ -71,8 +73,8 @@ fn a_detached_exec_leaves_its_pid() {
     let file = bundle.path().join("exec.pid");
     let status = bundle
         .command(&["exec", "-d", "--pid-file", file.to_str().unwrap(), &bundle.name, "sleep", "500"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .status()
         .unwrap();
     assert!(status.success());
@@ -107,4 +109,23 @@ fn a_missing_working_directory_is_not_made() {
     let said = bundle.call(&["exec", "--cwd", "/not/there", &bundle.name, "true"]);
     said.fails_with(255, "chdir to cwd (\"/not/there\") set in config.json failed");
     assert!(!bundle.rootfs().join("not").exists());
+}
+
+/// A key is listed for one who is neither its owner nor root only if a keyring of the session leads to it.
+#[test]
+#[ignore = "needs root: makes containers"]
+fn exec_joins_the_session_keyring_of_its_container() {
+    for users in [false, true] {
+        for kept in [false, true] {
+            let program = "sleep 1000";
+            let mut bundle =
+                if users { with_user_namespace(program, 100_000, 65_536) } else { Bundle::script(program) };
+            bundle.set("linux/maskedPaths", json!([]));
+            let mut run = bundle.command(&["run", "-d", &format!("--no-new-keyring={kept}"), &bundle.name]);
+            assert!(run.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+            let keyring = format!("_ses.{}", bundle.name);
+            let keys = bundle.call(&["exec", "-u", "4321", &bundle.name, "cat", "/proc/keys"]).good();
+            assert_eq!(keys.contains(&keyring), !kept, "users: {users}, kept: {kept}: {keys}");
+        }
+    }
 }

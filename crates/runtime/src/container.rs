@@ -50,6 +50,8 @@ pub struct Record {
     pub cgroup: cgroups::Record,
     /// Whether the configuration has poststop hooks, for which it must be read again at the end.
     pub poststop: bool,
+    /// Whether its programs keep the session keyring of whoever starts them.
+    pub no_new_keyring: bool,
     /// Annotations of the configuration.
     pub annotations: BTreeMap<String, String>,
 }

@@ -22,6 +22,9 @@ pub fn add_permissions(key: i32, set: u32) -> Result<(), Errno> {
     let length = (check(length)? as usize).min(buffer.len());
     let text = std::str::from_utf8(&buffer[..length]).map_err(|_| Errno::INVAL)?;
     let old = text.split(';').nth(3).and_then(|s| u32::from_str_radix(s, 16).ok()).ok_or(Errno::INVAL)?;
+    if old & set == set {
+        return Ok(());
+    }
     // SAFETY: no pointers.
     check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, key, old | set) }).map(drop)
 }

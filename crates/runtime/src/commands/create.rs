@@ -185,6 +185,7 @@ pub fn record(options: &Options, bundle: &Bundle, cgroup: cgroups::Record) -> Re
         namespaces: own,
         cgroup,
         poststop: spec.hooks.as_ref().is_some_and(|hooks| !hooks.poststop.is_empty()),
+        no_new_keyring: options.no_new_keyring,
         annotations: spec.annotations.clone(),
     })
 }

@@ -7,7 +7,7 @@ use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::foreground::{Foreground, block_signals, own_size};
 use crate::launch::{Launch, Stage, launch};
-use crate::plan::{Running, plan_exec};
+use crate::plan::{Running, plan_exec, session_keyring};
 use carboy_oci::runtime::{Capabilities, Linux, Process};
 use carboy_oci::state::Status;
 use carboy_state::file::{Durability, write_atomic};
@@ -115,7 +115,9 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
     let stopped = || Error::State("cannot exec in a stopped container".into());
     let init = container.record.init.ok_or_else(stopped)?;
     let pidfd = init.pidfd().ok_or_else(stopped)?;
-    let running = Running { init, own: container.record.namespaces };
+    let record = &container.record;
+    let keyring = (!record.no_new_keyring).then(|| session_keyring(&record.id));
+    let running = Running { init, own: record.namespaces, keyring };
     let cgroup = container.record.cgroup.below(&options.cgroup)?;
     let placement = Placement::existing(&cgroup, linux.resources.as_ref());
     let linux = Linux {

@@ -10,12 +10,14 @@ use carboy_state::process::ProcessRef;
 use carboy_sys::clone::flag;
 
 /// A running container, for `exec`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Running {
     /// Its init.
     pub init: ProcessRef,
     /// Bits of the namespaces that it does not share with the runtime.
     pub own: u64,
+    /// Name of its session keyring, if it has one of its own.
+    pub keyring: Option<String>,
 }
 
 impl Running {
@@ -67,12 +69,21 @@ pub fn plan_exec(
     if container.own & flag::NEWUSER != 0 {
         planner.init("linux.uidMappings", Action::BecomeRoot);
     }
+    // As early as it can be: others are not to find the caller's keyring. A label is written where the container's procfs knows this process.
+    let label = process.selinux_label.as_deref();
+    let mut keyring = container.keyring;
+    if let Some(name) = keyring.take_if(|_| !planner.labels_keys(label)) {
+        planner.keyring(name, None);
+    }
     if container.own & flag::NEWPID != 0 {
         let capabilities = needed_capabilities(process, linux);
         planner.init("linux.namespaces", Action::Appear(Appearance { preserved, capabilities }));
     }
     planner.init("", Action::Session);
     planner.init("", Action::CurrentRoot);
+    if let Some(name) = keyring {
+        planner.keyring(name, label);
+    }
     if process.terminal {
         let size = process.console_size.as_ref().map(|size| (size.height, size.width));
         planner.init("process.terminal", Action::Console(size));

@@ -155,6 +155,11 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     Ok(Plan { steps: planner.steps, warnings: planner.warnings })
 }
 
+/// The name by which the programs of a container find its session keyring. It is runc's.
+pub fn session_keyring(id: &str) -> String {
+    format!("_ses.{id}")
+}
+
 impl<'a> Planner<'a> {
     fn new(host: &'a Host) -> Planner<'a> {
         Planner {
@@ -261,7 +266,7 @@ impl<'a> Planner<'a> {
             self.init("linux.timeOffsets", Action::TimeNamespace(lines));
         }
         if !request.no_new_keyring {
-            self.keyring(format!("_ses.{}", request.id), process.selinux_label.as_deref());
+            self.keyring(session_keyring(&request.id), process.selinux_label.as_deref());
         }
         if namespaces.new & flag::NEWNET != 0 {
             self.init("linux.namespaces", Action::Loopback);
@@ -270,7 +275,7 @@ impl<'a> Planner<'a> {
 
     /// A session keyring that the program may use, whatever it is confined to.
     fn keyring(&mut self, name: String, label: Option<&str>) {
-        let label = label.filter(|label| !label.is_empty() && self.host.selinux);
+        let label = label.filter(|_| self.labels_keys(label));
         if let Some(label) = label {
             self.init("process.selinuxLabel", Action::KeyLabel(label.to_owned()));
         }
@@ -278,6 +283,11 @@ impl<'a> Planner<'a> {
         if label.is_some() {
             self.init("process.selinuxLabel", Action::KeyLabel(String::new()));
         }
+    }
+
+    /// Whether keys take the program's label.
+    fn labels_keys(&self, label: Option<&str>) -> bool {
+        self.host.selinux && label.is_some_and(|label| !label.is_empty())
     }
 
     fn root(&mut self, linux: &Linux, rootfs: String) -> Result<()> {
