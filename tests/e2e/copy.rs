@@ -140,6 +140,19 @@ fn a_registry_is_looked_at_and_tidied() {
         sorted(value);
     }
     assert_eq!(ours.to_string(), theirs.to_string());
+    for (options, format) in [
+        (
+            &[][..],
+            "{{.Name}} {{.Digest}} {{.Created}} {{.DockerVersion}} {{.Labels}} {{.Env}} {{range .Layers}}{{.}},{{end}}",
+        ),
+        (&["--config"], "{{.Architecture}} {{.OS}} {{.Config.Env}} {{.RootFS.DiffIDs}} {{.Created}}"),
+        (&["--config"], "{{range .History}}{{.CreatedBy}} {{.EmptyLayer}} {{.Created}};{{end}}"),
+    ] {
+        let theirs =
+            skopeo(["inspect", "--tls-verify=false", "--creds", &creds, "--format", format, &name]).args(options);
+        let ours = env.carboy(["inspect", "--creds", &creds, "--format", format, &name]).args(options).ok();
+        assert_eq!(ours, theirs.ok(), "{options:?} {format}");
+    }
     let config = skopeo(["inspect", "--tls-verify=false", "--config", "--raw", "--creds", &creds, &name]).ok();
     assert_eq!(env.carboy(["inspect", "--config", "--raw", "--creds", &creds, &name]).ok(), config);
     let out = env

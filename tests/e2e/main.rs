@@ -33,5 +33,6 @@ mod search;
 mod stdio;
 mod sync;
 mod system;
+mod templates;
 mod tty;
 mod whole;

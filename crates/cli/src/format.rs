@@ -3,7 +3,7 @@
 
 use crate::failure::{Failure, usage};
 use carboy_format::{Column, Env};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// A parsed `--format` of a command that shows objects.
@@ -26,9 +26,14 @@ impl Format {
 
     /// The line for one object.
     pub(crate) fn render(&self, value: &Value) -> Result<String, Failure> {
+        self.render_with(value, &Env::docker())
+    }
+
+    /// The same where templates mean something else than Docker's.
+    pub(crate) fn render_with(&self, value: &Value, env: &Env<'_>) -> Result<String, Failure> {
         match self {
             Format::Json => Ok(value.to_string()),
-            Format::Template(template) => template.render(value).map_err(|e| mistake(&e, 1)),
+            Format::Template(template) => template.render_with(value, env).map_err(|e| mistake(&e, 1)),
         }
     }
 }
@@ -45,6 +50,23 @@ pub(crate) struct Row {
     pub(crate) fields: Value,
     /// What `{{.Label "name"}}` finds.
     pub(crate) labels: BTreeMap<String, String>,
+    /// An object of what a template may name besides, as Podman's do, and `json` does not show.
+    pub(crate) further: Map<String, Value>,
+}
+
+impl Row {
+    /// A row without labels.
+    pub(crate) fn new(fields: Value) -> Self {
+        Row { fields, labels: BTreeMap::new(), further: Map::new() }
+    }
+
+    /// Everything in one object, for templates that are given all rows.
+    fn whole(&self) -> Value {
+        let mut all = self.fields.as_object().cloned().unwrap_or_default();
+        all.extend(self.further.clone());
+        all.entry("Labels").or_insert_with(|| serde_json::json!(self.labels));
+        Value::Object(all)
+    }
 }
 
 /// A listing: objects whose fields are columns.
@@ -66,10 +88,20 @@ impl Listing<'_> {
         let default = format!("table {}", fields.join("\t"));
         let listing = carboy_format::Listing::parse(format.unwrap_or_default(), &default, &columns)
             .map_err(|e| mistake(&e, 64))?;
+        if listing.is_whole() {
+            let labels_of = |row: &Value| serde_json::from_value(row["Labels"].clone()).unwrap_or_default();
+            let method = |row: &Value, name: &str, args: &[Value]| label(&labels_of(row), name, args);
+            let rows = Value::Array(self.rows.iter().map(Row::whole).collect());
+            let env = Env { methods: Some(&method), ..Env::row() };
+            return listing.row(&rows, &env).map_err(|e| mistake(&e, 1));
+        }
         let mut lines = Vec::with_capacity(self.rows.len());
         for row in &self.rows {
-            let label = |_: &Value, name: &str, args: &[Value]| label(&row.labels, name, args);
-            let env = Env { methods: Some(&label), ..Env::docker() };
+            let method = |receiver: &Value, name: &str, args: &[Value]| match row.further.get(name) {
+                Some(value) if args.is_empty() && *receiver == row.fields => Some(Ok(value.clone())),
+                _ => label(&row.labels, name, args),
+            };
+            let env = Env { methods: Some(&method), ..Env::row() };
             lines.push(listing.row(&row.fields, &env).map_err(|e| mistake(&e, 1))?);
         }
         Ok(listing.layout(&lines))
@@ -96,6 +128,7 @@ mod tests {
             rows: vec![Row {
                 fields: json!({"ID": "abc", "Names": "a long name", "Size": 1}),
                 labels: BTreeMap::from([("a.b".to_owned(), "x,y".to_owned())]),
+                further: Map::from_iter([("Pid".to_owned(), json!(7))]),
             }],
         };
         listing.render(format).map_err(|e| e.to_string())
@@ -107,6 +140,8 @@ mod tests {
             (None, "CONTAINER ID   NAMES\nabc            a long name\n"),
             (Some("table {{.Names}}\\t{{.Size}}"), "NAMES         SIZE\na long name   1\n"),
             (Some("json"), "{\"ID\":\"abc\",\"Names\":\"a long name\",\"Size\":1}\n"),
+            (Some("{{.Pid}} {{json .}}"), "7 {\"ID\":\"abc\",\"Names\":\"a long name\",\"Size\":1}\n"),
+            (Some("{{range .}}{{.Pid}} {{.Label \"a.b\"}} {{.Labels}}{{end}}"), "7 x,y map[a.b:x,y]"),
             (Some("{{upper .ID}}={{.Label \"a.b\"}}{{.Label \"c\"}}"), "ABC=x,y\n"),
         ] {
             assert_eq!(show(format).as_deref(), Ok(want), "{format:?}");

@@ -140,6 +140,9 @@ impl<'t, 'd> Exec<'t, 'd> {
 }
 
 fn function<'d>(name: &str, mut args: Vec<Val<'d>>, typed: bool) -> Result<Val<'d>, String> {
+    if matches!(name, "html" | "js" | "print" | "println" | "urlquery") {
+        args = args.into_iter().map(Val::printable).collect();
+    }
     let json: Vec<&Json> = args.iter().map(Val::json).collect();
     let text = |i: usize| json.get(i).and_then(|v| v.as_str()).unwrap_or_default();
     let int = |i: usize| json.get(i).and_then(|v| v.as_i64()).unwrap_or_default();

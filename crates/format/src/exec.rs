@@ -122,8 +122,7 @@ impl<'t, 'd> Exec<'t, 'd> {
         if value.is_missing() {
             return self.write("<no value>");
         }
-        let text = if value.map && value.is_null() { "map[]".into() } else { crate::print::plain(value.json()) };
-        self.write(&text)
+        self.write(&value.text())
     }
 
     fn branch(&mut self, dot: &Val<'d>, branch: &'t Branch, with: bool) -> Result_<Flow> {

@@ -3,7 +3,7 @@
 use crate::ast::Expr;
 use crate::exec::{Exec, Result_};
 use crate::quote::quote;
-use crate::value::Val;
+use crate::value::{Shown, Val};
 
 impl<'t, 'd> Exec<'t, 'd> {
     /// `.A.B.C args`: only the last name may be a method with arguments.
@@ -17,10 +17,22 @@ impl<'t, 'd> Exec<'t, 'd> {
         last: Option<Val<'d>>,
     ) -> Result_<Val<'d>> {
         let Some((name, before)) = path.split_last() else { return Ok(receiver) };
+        let mut previous = name;
         for name in before {
+            receiver = self.something(receiver, previous)?;
             receiver = self.field(dot, &receiver, node, name, &[], None)?;
+            previous = name;
         }
+        receiver = self.something(receiver, previous)?;
         self.field(dot, &receiver, node, name, args, last)
+    }
+
+    /// Refuses what is asked of nothing: Docker then looks into the JSON itself, where the field is not.
+    fn something(&mut self, receiver: Val<'d>, name: &str) -> Result_<Val<'d>> {
+        match receiver.shown {
+            Shown::Nil => self.error(format!("map has no entry for key {}", quote(name))),
+            _ => Ok(receiver),
+        }
     }
 
     fn field(
@@ -54,7 +66,11 @@ impl<'t, 'd> Exec<'t, 'd> {
             if let Some(result) = method(receiver.json(), name, &values) {
                 self.at(node);
                 return match result {
-                    Ok(json) => Ok(Val::own(json)),
+                    Ok(json) => {
+                        let mut value = Val::own(json);
+                        value.map = self.env.typed && self.env.maps.contains(&name);
+                        Ok(value)
+                    }
                     Err(message) => self.error(format!("error calling {name}: {message}")),
                 };
             }
@@ -70,17 +86,26 @@ impl<'t, 'd> Exec<'t, 'd> {
     }
 
     fn entry(&mut self, receiver: &Val<'d>, name: &str) -> Result_<Val<'d>> {
-        let found = receiver.member(name).or_else(|| {
-            let named = self.env.typed && !receiver.map;
-            named.then(|| receiver.initialism(name)).flatten()
-        });
-        match found {
-            Some(mut value) => {
-                value.map = self.env.typed && self.env.maps.contains(&name);
+        let known = self.env.typed && !receiver.map;
+        let found = receiver.member(name).or_else(|| known.then(|| receiver.initialism(name)).flatten());
+        let optional = self.env.optional.iter().find(|(field, _)| known && *field == name).map(|(_, zero)| *zero);
+        match (found, optional) {
+            (None, Some(zero)) => Ok(Val::zero(zero)),
+            (Some(value), Some(zero)) if value.is_null() => Ok(Val::zero(zero)),
+            (Some(mut value), _) if known => {
+                value.map = self.env.maps.contains(&name);
+                value.shown = match name {
+                    _ if self.env.durations.contains(&name) => Shown::Duration,
+                    _ if self.env.times.contains(&name) => Shown::Time,
+                    _ => Shown::Plain,
+                };
                 Ok(value)
             }
-            None if self.env.strict && !receiver.map => self.error(format!("map has no entry for key {}", quote(name))),
-            None => Ok(Val::missing()),
+            (Some(value), _) => Ok(value),
+            (None, None) if self.env.strict && !receiver.map => {
+                self.error(format!("map has no entry for key {}", quote(name)))
+            }
+            (None, None) => Ok(Val::missing()),
         }
     }
 }

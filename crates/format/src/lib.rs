@@ -28,4 +28,4 @@ mod value;
 
 pub use listing::{Column, Listing};
 pub use table::{Table, align, width};
-pub use template::{DOCKER_MAPS, Env, Error, Method, Template};
+pub use template::{DOCKER_DURATIONS, DOCKER_MAPS, DOCKER_OPTIONAL, DOCKER_TIMES, Env, Error, Method, Template, Zero};

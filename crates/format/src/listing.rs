@@ -25,6 +25,8 @@ pub struct Column {
 #[derive(Debug, Clone)]
 pub struct Listing {
     template: Template,
+    /// The template asks for all rows at once.
+    whole: bool,
     /// Heading names by field; `None` when no heading is printed.
     header: Option<Json>,
 }
@@ -32,7 +34,7 @@ pub struct Listing {
 impl Listing {
     /// Understands `format`: empty or `table` is `default` (itself of the form `table {{.A}}\t{{.B}}`), `table …` a table of
     /// the template's columns, `json` one JSON object per row, anything else a template per row. `\t` and `\n` written out
-    /// stand for the characters, as with Docker.
+    /// stand for the characters, as with Docker. A template that begins with `{{range .}}` is given all rows, as with Podman.
     ///
     /// # Errors
     /// A template that cannot be parsed.
@@ -44,17 +46,24 @@ impl Listing {
             None if format == "json" => "{{json .}}",
             None => format,
         };
-        let body = body.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n");
+        let body = unescaped(body.trim_matches(' '));
         let header = table.is_some().then(|| {
             columns.iter().map(|c| (c.field.to_owned(), Json::from(c.header))).collect::<Map<String, Json>>().into()
         });
-        Ok(Listing { template: Template::parse(&body)?, header })
+        let whole = header.is_none() && ranges_over_all(&body);
+        Ok(Listing { template: Template::parse(&body)?, whole, header })
     }
 
     /// Whether a heading is printed (then an empty list still prints something).
     #[must_use]
     pub fn is_table(&self) -> bool {
         self.header.is_some()
+    }
+
+    /// Whether the template is for all rows at once: then [`Listing::row`] is given their list, and what it makes is all there is.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// The heading's line, when one is printed.
@@ -83,8 +92,32 @@ impl Listing {
     /// # Errors
     /// A row on which the template fails.
     pub fn render(&self, rows: &[Json], env: &Env<'_>) -> Result<String, Error> {
+        if self.whole {
+            return self.row(&Json::Array(rows.to_vec()), env);
+        }
         Ok(self.layout(&rows.iter().map(|row| self.row(row, env)).collect::<Result<Vec<_>, _>>()?))
     }
+}
+
+/// `\t` and `\n` as the characters, but within `{{…}}`, where the language itself knows them.
+fn unescaped(format: &str) -> String {
+    let plain = |text: &str| text.replace("\\t", "\t").replace("\\n", "\n");
+    let mut parts = format.split("{{");
+    let mut out = plain(parts.next().unwrap_or_default());
+    for part in parts {
+        out.push_str("{{");
+        match part.split_once("}}") {
+            Some((action, text)) => out.extend([action, "}}", &plain(text)]),
+            None => out.push_str(part),
+        }
+    }
+    out
+}
+
+fn ranges_over_all(body: &str) -> bool {
+    let action = body.strip_prefix("{{").and_then(|rest| rest.split_once("}}")).map_or("", |(action, _)| action);
+    let words: Vec<&str> = action.trim_start_matches("- ").trim_end_matches(" -").split_whitespace().collect();
+    words == ["range", "."]
 }
 
 /// `{{.Label "com.example.some-key"}}` in a heading: the last part of the label's name.
@@ -124,6 +157,10 @@ mod tests {
             ("json", "{\"ID\":\"0123456789ab\",\"Size\":\"7MB\"}\n{\"ID\":\"b\",\"Size\":\"1.25GB\"}\n"),
             ("{{.ID}}", "0123456789ab\nb\n"),
             ("{{.ID}}\\t{{.Size}}", "0123456789ab\t7MB\nb\t1.25GB\n"),
+            ("{{.ID}}{{\"\\t\"}}|", "0123456789ab\t|\nb\t|\n"),
+            ("{{range .}}{{.ID}}\\n{{end}}", "0123456789ab\nb\n"),
+            ("{{- range  . -}} {{.ID}}{{\"\\n\"}} {{- end}}", "0123456789ab\nb\n"),
+            ("{{range .}}{{end}}{{len .}}", "2"),
         ];
         for (format, want) in cases {
             // The label's dash belongs to its last part.

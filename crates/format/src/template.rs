@@ -32,6 +32,52 @@ pub const DOCKER_MAPS: &[&str] = &[
     "Volumes",
 ];
 
+/// Fields of Docker's types that are durations: nanoseconds in JSON, `1m30s` in print.
+pub const DOCKER_DURATIONS: &[&str] = &["Interval", "Timeout", "StartPeriod", "StartInterval"];
+
+/// Fields of Docker's types that are moments and not the text of one: in print they have Go's form.
+pub const DOCKER_TIMES: &[&str] = &["LastTagTime"];
+
+/// What a field of Docker's types is when its JSON leaves it out, or has null there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zero {
+    /// Nothing that has a name: `<nil>`. What is asked of it is an error.
+    Nil,
+    /// An empty list, which is null in JSON.
+    List,
+    /// An empty map, which is null in JSON.
+    Map,
+    /// An empty text.
+    Text,
+    /// `false`.
+    False,
+}
+
+/// Fields of Docker's types, and of the OCI's, that are left out of JSON when there is nothing in them.
+pub const DOCKER_OPTIONAL: &[(&str, Zero)] = &[
+    ("ArgsEscaped", Zero::False),
+    ("Author", Zero::Text),
+    ("Cmd", Zero::List),
+    ("Comment", Zero::Text),
+    ("CreatedBy", Zero::Text),
+    ("EmptyLayer", Zero::False),
+    ("Entrypoint", Zero::List),
+    ("Env", Zero::List),
+    ("ExposedPorts", Zero::Map),
+    ("Health", Zero::Nil),
+    ("HealthCheck", Zero::Nil),
+    ("Healthcheck", Zero::Nil),
+    ("Labels", Zero::Map),
+    ("OnBuild", Zero::List),
+    ("OsVersion", Zero::Text),
+    ("Shell", Zero::List),
+    ("StopSignal", Zero::Text),
+    ("User", Zero::Text),
+    ("Variant", Zero::Text),
+    ("Volumes", Zero::Map),
+    ("WorkingDir", Zero::Text),
+];
+
 /// What a template means beyond the language itself. The default is plain Go over decoded JSON.
 #[derive(Clone, Copy, Default)]
 pub struct Env<'e> {
@@ -41,6 +87,12 @@ pub struct Env<'e> {
     pub typed: bool,
     /// With `typed`: names of fields that are maps (see [`DOCKER_MAPS`]).
     pub maps: &'e [&'e str],
+    /// With `typed`: names of fields that are durations (see [`DOCKER_DURATIONS`]).
+    pub durations: &'e [&'e str],
+    /// With `typed`: names of fields that are moments (see [`DOCKER_TIMES`]).
+    pub times: &'e [&'e str],
+    /// With `typed`: names of fields that may be left out, and what they are then (see [`DOCKER_OPTIONAL`]).
+    pub optional: &'e [(&'e str, Zero)],
     /// Methods of the data's types.
     pub methods: Option<Method<'e>>,
 }
@@ -49,7 +101,14 @@ impl Env<'_> {
     /// As `docker inspect --format` behaves.
     #[must_use]
     pub const fn docker() -> Self {
-        Env { strict: true, typed: true, maps: DOCKER_MAPS, methods: None }
+        let (durations, times, optional) = (DOCKER_DURATIONS, DOCKER_TIMES, DOCKER_OPTIONAL);
+        Env { strict: true, typed: true, maps: DOCKER_MAPS, durations, times, optional, methods: None }
+    }
+
+    /// For a row of a listing, which has all the fields that there are.
+    #[must_use]
+    pub const fn row() -> Self {
+        Env { optional: &[], ..Env::docker() }
     }
 }
 

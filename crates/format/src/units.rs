@@ -24,6 +24,44 @@ pub fn human_duration(seconds: i64) -> String {
     }
 }
 
+/// A duration as Go prints it: `1h2m3.5s`, `1.5ms`, `0s`.
+#[must_use]
+pub fn go_duration(nanoseconds: i64) -> String {
+    let (sign, total) = (if nanoseconds < 0 { "-" } else { "" }, nanoseconds.unsigned_abs());
+    let decimal = |value: u64, unit: u64| {
+        let digits = unit.ilog10() as usize;
+        let text = format!("{}.{:0digits$}", value / unit, value % unit);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match total {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{sign}{total}ns"),
+        1_000..1_000_000 => format!("{sign}{}µs", decimal(total, 1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(total, 1_000_000)),
+        _ => {
+            let (minutes, rest) = (total / 60_000_000_000, total % 60_000_000_000);
+            let seconds = format!("{}s", decimal(rest, 1_000_000_000));
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{sign}{seconds}"),
+                (0, minutes) => format!("{sign}{minutes}m{seconds}"),
+                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}"),
+            }
+        }
+    }
+}
+
+/// RFC 3339 as Go prints a moment: `2026-01-02 03:04:05.6 +0000 UTC`, `2026-01-02 03:04:05 +0200 +0200`. `None` for any other text.
+#[must_use]
+pub fn go_time(text: &str) -> Option<String> {
+    let (date, time) = text.split_once('T')?;
+    let (clock, zone) = time.split_at_checked(time.find(['Z', '+', '-'])?)?;
+    let (whole, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let fraction = if fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+    let zone = if zone == "Z" { "+0000 UTC".to_owned() } else { format!("{0} {0}", zone.replace(':', "")) };
+    Some(format!("{date} {whole}{fraction} {zone}"))
+}
+
 /// Bytes in powers of 1000 with four significant digits: `1.234kB`.
 #[must_use]
 pub fn human_size(bytes: u64) -> String {
@@ -155,6 +193,31 @@ pub fn short_id(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gos_own_words() {
+        for (ns, want) in [
+            (0, "0s"),
+            (999, "999ns"),
+            (1_500, "1.5µs"),
+            (100_000_000, "100ms"),
+            (5_000_000_000, "5s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (-3_661_500_000_000, "-1h1m1.5s"),
+        ] {
+            assert_eq!(go_duration(ns), want);
+        }
+        for (text, want) in [
+            ("2026-11-22T09:06:19.525468720Z", Some("2026-11-22 09:06:19.52546872 +0000 UTC")),
+            ("0001-01-01T00:00:00Z", Some("0001-01-01 00:00:00 +0000 UTC")),
+            ("2026-11-22T09:06:19+02:00", Some("2026-11-22 09:06:19 +0200 +0200")),
+            ("yesterday", None),
+            ("2026-11-22T", None),
+        ] {
+            assert_eq!(go_time(text).as_deref(), want, "{text}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
+use crate::Zero;
+
 static NULL: Json = Json::Null;
 
 #[derive(Debug, Clone)]
@@ -14,6 +16,21 @@ enum Data<'d> {
     Own(Rc<Json>),
 }
 
+/// What Go's type of a value makes of it in print, where that is not what its JSON says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// As the JSON.
+    Plain,
+    /// A number of nanoseconds that is shown as `1m30s`.
+    Duration,
+    /// RFC 3339 that is shown as `2026-01-02 03:04:05 +0000 UTC`.
+    Time,
+    /// Null that is a list, shown as `[]`.
+    List,
+    /// Null that is a pointer, shown as `<nil>`.
+    Nil,
+}
+
 /// A value in flight.
 #[derive(Debug, Clone)]
 pub(crate) struct Val<'d> {
@@ -22,19 +39,35 @@ pub(crate) struct Val<'d> {
     boxed: bool,
     /// It is a real map, such as labels, rather than an object with known fields.
     pub(crate) map: bool,
+    pub(crate) shown: Shown,
 }
 
 impl<'d> Val<'d> {
     pub(crate) fn missing() -> Self {
-        Val { data: Data::Missing, boxed: false, map: false }
+        Val { data: Data::Missing, boxed: false, map: false, shown: Shown::Plain }
     }
 
     pub(crate) fn borrowed(json: &'d Json) -> Self {
-        Val { data: Data::Ref(json), boxed: false, map: false }
+        Val { data: Data::Ref(json), boxed: false, map: false, shown: Shown::Plain }
     }
 
     pub(crate) fn own(json: impl Into<Json>) -> Self {
-        Val { data: Data::Own(Rc::new(json.into())), boxed: false, map: false }
+        Val { data: Data::Own(Rc::new(json.into())), boxed: false, map: false, shown: Shown::Plain }
+    }
+
+    /// What a field is that its JSON leaves out.
+    pub(crate) fn zero(zero: Zero) -> Self {
+        let json = match zero {
+            Zero::Nil | Zero::List | Zero::Map => Json::Null,
+            Zero::Text => Json::from(""),
+            Zero::False => Json::from(false),
+        };
+        let shown = match zero {
+            Zero::Nil => Shown::Nil,
+            Zero::List => Shown::List,
+            _ => Shown::Plain,
+        };
+        Val { map: zero == Zero::Map, shown, ..Val::own(json) }
     }
 
     pub(crate) fn is_missing(&self) -> bool {
@@ -62,9 +95,27 @@ impl<'d> Val<'d> {
         self.json().is_null()
     }
 
+    /// As `fmt.Print` shows it.
+    pub(crate) fn text(&self) -> String {
+        match (self.shown, self.json()) {
+            (Shown::Duration, Json::Number(n)) if n.is_i64() => crate::units::go_duration(n.as_i64().unwrap_or(0)),
+            (Shown::Time, Json::String(text)) => crate::units::go_time(text).unwrap_or_else(|| text.clone()),
+            // The elements of Go's sets are empty structures, not maps.
+            (_, Json::Object(members)) if self.map && members.values().any(is_empty_object) => set(members),
+            (Shown::List, Json::Null) => "[]".to_owned(),
+            (_, Json::Null) if self.map => "map[]".to_owned(),
+            (_, json) => crate::print::plain(json),
+        }
+    }
+
+    /// A value that functions print like any other: a duration becomes its text.
+    pub(crate) fn printable(self) -> Self {
+        if self.shown == Shown::Plain { self } else { Val::own(self.text()) }
+    }
+
     /// The value once a pipeline has produced it: a null becomes no value.
     pub(crate) fn unboxed(mut self) -> Self {
-        if self.boxed && self.is_null() && !self.map {
+        if self.boxed && self.is_null() && !self.map && self.shown == Shown::Plain {
             return Val::missing();
         }
         self.boxed = false;
@@ -78,7 +129,7 @@ impl<'d> Val<'d> {
             Data::Ref(json) => Data::Ref(pick(json)?),
             Data::Own(json) => Data::Own(Rc::new(pick(json)?.clone())),
         };
-        Some(Val { data, boxed: true, map: false })
+        Some(Val { data, boxed: true, map: false, shown: Shown::Plain })
     }
 
     pub(crate) fn member(&self, key: &str) -> Option<Self> {
@@ -89,17 +140,17 @@ impl<'d> Val<'d> {
         self.part(|json| json.as_array()?.get(index))
     }
 
-    /// A field by the name Go gives it, where the JSON name differs only in its initialisms (`ID` and `Id`, `CPUShares` and
-    /// `CpuShares`).
+    /// A field by the name Go gives it, where the JSON name differs in its initialisms (`ID` and `Id`, `CPUShares` and `CpuShares`), or
+    /// is written in small letters, as in the OCI's data (`CreatedBy` and `created_by`, `OSVersion` and `os.version`).
     pub(crate) fn initialism(&self, name: &str) -> Option<Self> {
         if !name.starts_with(|c: char| c.is_ascii_uppercase()) {
             return None;
         }
-        let key = self
-            .json()
-            .as_object()?
-            .keys()
-            .find(|key| key.eq_ignore_ascii_case(name) && key.starts_with(|c: char| c.is_ascii_uppercase()))?;
+        let same = |key: &str| {
+            let letters = key.bytes().filter(|byte| !matches!(byte, b'_' | b'.'));
+            letters.map(|byte| byte.to_ascii_lowercase()).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
+        };
+        let key = self.json().as_object()?.keys().find(|key| same(key))?;
         self.member(key)
     }
 
@@ -126,6 +177,18 @@ impl<'d> Val<'d> {
     pub(crate) fn type_name(&self) -> &'static str {
         if self.boxed { "interface {}" } else { type_name(self.json()) }
     }
+}
+
+fn is_empty_object(json: &Json) -> bool {
+    json.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+fn set(members: &serde_json::Map<String, Json>) -> String {
+    let mut sorted: Vec<_> = members.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    let shown = |item: &Json| if is_empty_object(item) { "{}".to_owned() } else { crate::print::plain(item) };
+    let pairs: Vec<String> = sorted.into_iter().map(|(key, item)| format!("{key}:{}", shown(item))).collect();
+    format!("map[{}]", pairs.join(" "))
 }
 
 fn weight(json: &Json) -> usize {

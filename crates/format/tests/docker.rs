@@ -56,6 +56,51 @@ fn everyday_templates() {
 }
 
 #[test]
+fn types_that_print_otherwise_than_their_json() {
+    let data = json!({
+        "Config": {
+            "ExposedPorts": {"443/udp": {}, "80/tcp": {}}, "Volumes": {}, "Labels": {"Interval": "x"},
+            "Healthcheck": {"Test": ["CMD", "true"], "Interval": 90_000_000_000_i64, "Timeout": 0},
+        },
+        "rootfs": {"diff_ids": ["sha256:1"]}, "os.version": "10",
+        "Metadata": {"LastTagTime": "2026-11-22T09:06:19.5Z"},
+    });
+    for (text, want) in [
+        ("{{.Config.ExposedPorts}} {{.Config.Volumes}}", "map[443/udp:{} 80/tcp:{}] map[]"),
+        ("{{.Config.Healthcheck.Interval}} {{println .Config.Healthcheck.Timeout}}", "1m30s 0s\n"),
+        ("{{json .Config.Healthcheck}}", "{\"Test\":[\"CMD\",\"true\"],\"Interval\":90000000000,\"Timeout\":0}"),
+        ("{{.RootFS.DiffIDs}} {{.OSVersion}}", "[sha256:1] 10"),
+        ("{{gt .Config.Healthcheck.Interval 5}} {{.Config.Labels.Interval}}", "true x"),
+        (
+            "{{.Metadata.LastTagTime}}|{{json .Metadata}}",
+            "2026-11-22 09:06:19.5 +0000 UTC|{\"LastTagTime\":\"2026-11-22T09:06:19.5Z\"}",
+        ),
+    ] {
+        let got = Template::parse(text).and_then(|t| t.render(&data));
+        assert_eq!(got.as_deref(), Ok(want), "{text}");
+    }
+}
+
+#[test]
+fn fields_that_json_leaves_out() {
+    let data = json!({"Config": {"Cmd": null, "Labels": null}, "State": {"Pid": 1}});
+    for (text, want) in [
+        ("{{json .Config.ExposedPorts}} {{.Config.ExposedPorts}} {{len .Config.Volumes}}", "null map[] 0"),
+        ("{{.Config.StopSignal}}|{{.Config.Healthcheck}}|{{json .Config.Healthcheck}}", "|<nil>|null"),
+        ("{{.Config.Shell}} {{.Config.Cmd}} {{json .Config.Cmd}} {{.Config.ArgsEscaped}}", "[] [] null false"),
+        ("{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}", "none"),
+        ("{{with .Config.Healthcheck}}{{.Test}}{{end}}{{range $k, $v := .Config.ExposedPorts}}{{$k}}{{end}}|", "|"),
+        ("{{.Config.Labels}} {{index .Config.Labels \"x\"}}|{{range .Config.OnBuild}}x{{end}}", "map[] |"),
+    ] {
+        let got = Template::parse(text).and_then(|t| t.render(&data));
+        assert_eq!(got.as_deref(), Ok(want), "{text}");
+    }
+    // A row of a listing has them or has not.
+    let row = Template::parse("{{.Shell}}").unwrap().render_with(&json!({"ID": "x"}), &Env::row());
+    assert!(row.is_err_and(|e| e.message.contains("no entry for key \"Shell\"")));
+}
+
+#[test]
 fn mistakes_say_what_docker_says() {
     let cases = [
         (

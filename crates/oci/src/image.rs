@@ -140,6 +140,9 @@ pub struct ImageConfig {
     /// What the operating system must have (Windows: `win32k`).
     #[serde(rename = "os.features", skip_serializing_if = "Vec::is_empty")]
     pub os_features: Vec<String>,
+    /// Docker: the version of the builder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker_version: Option<String>,
     /// Defaults for containers of this image.
     pub config: ContainerConfig,
     /// The layers' diff IDs.

@@ -9,6 +9,7 @@ use carboy_state::file::{Durability, FileError, read_json_if_exists, sync_folder
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A name and the manifest that it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,16 @@ impl Store {
     /// What `name` means.
     pub fn get_ref(&self, name: &Reference) -> Result<Option<Descriptor>, StoreError> {
         Ok(read_json_if_exists::<Record>(&self.ref_path(name))?.map(|record| record.manifest))
+    }
+
+    /// When `name` was given to what it means; `None` if it is not known.
+    pub fn ref_time(&self, name: &Reference) -> Result<Option<SystemTime>, StoreError> {
+        let path = self.ref_path(name);
+        match std::fs::metadata(&path).and_then(|data| data.modified()) {
+            Ok(time) => Ok(Some(time)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(FileError::at("look at", &path)(e).into()),
+        }
     }
 
     /// Forgets `name`; false if it was not known.
@@ -150,7 +161,10 @@ mod tests {
             ["127.0.0.1:5000/a/b:1", "alpine", &long].iter().map(|n| Reference::parse(n).unwrap()).collect();
         for name in &names {
             assert_eq!(store.get_ref(name).unwrap(), None);
+            assert_eq!(store.ref_time(name).unwrap(), None);
             store.set_ref(name, &descriptor(1)).unwrap();
+            // The clock of files is a few milliseconds behind.
+            assert!(store.ref_time(name).unwrap().unwrap().elapsed().unwrap().as_secs() < 60);
         }
         store.set_ref(&names[1], &descriptor(2)).unwrap();
         assert_eq!(store.get_ref(&names[1]).unwrap(), Some(descriptor(2)));

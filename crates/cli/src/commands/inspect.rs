@@ -78,7 +78,7 @@ fn one(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Failure
     }
     let given = crate::registry::local_name(engine.images()?, name)?;
     match engine.images()?.find(&given) {
-        Ok(Some(image)) => Ok(super::image::image_json(engine.images()?, &image)),
+        Ok(Some(image)) => Ok(super::image::image_json(engine.images()?, &image)?),
         Ok(None) | Err(carboy_image::ImageError::Reference(_)) if kind.is_none() => {
             Err(usage(format!("No such object: {name}")).with_code(1))
         }

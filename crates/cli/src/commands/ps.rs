@@ -85,7 +85,7 @@ fn row(container: &Container, whole: bool) -> Row {
         "LocalVolumes": record.resolved.mounts.iter().filter(|m| m.volume.is_some()).count().to_string(),
     });
     let labels = record.resolved.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    Row { fields, labels }
+    Row { labels, ..Row::new(fields) }
 }
 
 /// Docker's words: `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.

@@ -8,7 +8,6 @@ use carboy_distribution::Found;
 use carboy_image::ImageError;
 use carboy_oci::Reference;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 const COLUMNS: [(&str, &str); 4] =
     [("Name", "NAME"), ("Description", "DESCRIPTION"), ("StarCount", "STARS"), ("IsOfficial", "OFFICIAL")];
@@ -49,7 +48,7 @@ pub(super) fn search(args: &SearchArgs) -> Outcome {
 }
 
 fn row(fields: serde_json::Value) -> Row {
-    Row { fields, labels: BTreeMap::new() }
+    Row::new(fields)
 }
 
 fn print(args: &SearchArgs, columns: &[(&'static str, &'static str)], rows: Vec<Row>) -> Outcome {

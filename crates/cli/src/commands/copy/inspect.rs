@@ -9,6 +9,7 @@ use crate::format::Format;
 use crate::{output, registry};
 use anyhow::Context;
 use carboy_distribution::MANIFEST_LIMIT;
+use carboy_format::Env;
 use carboy_oci::image::{ImageConfig, Manifest};
 use carboy_transport::{Location, Source, image_manifest};
 use serde_json::{Value, json};
@@ -41,7 +42,8 @@ pub(in crate::commands) fn inspect(global: &Global, args: &InspectArgs, text: &s
     };
     match args.format.as_deref().map(Format::parse).transpose()? {
         None => output::line(&pretty(&value)?)?,
-        Some(format) => output::line(&format.render(&value)?)?,
+        // Docker shows the text of `Created`, skopeo a moment.
+        Some(format) => output::line(&format.render_with(&value, &Env { times: &["Created"], ..Env::docker() })?)?,
     }
     Ok(0)
 }
@@ -92,7 +94,7 @@ fn shown(place: &Location, digest: &str, tags: Vec<String>, manifest: &Manifest,
         "Digest": digest,
         "RepoTags": tags,
         "Created": config.created,
-        "DockerVersion": "",
+        "DockerVersion": config.docker_version.clone().unwrap_or_default(),
         "Labels": labels,
         "Architecture": config.architecture,
         "Os": config.os,

@@ -9,7 +9,7 @@ use crate::{output, registry, settings};
 use carboy_format::units::image_size;
 use carboy_image::Image;
 use carboy_oci::image::History;
-use serde_json::json;
+use serde_json::{Map, json};
 
 const HUMAN: [(&str, &str); 5] = [
     ("ID", "IMAGE"),
@@ -87,5 +87,6 @@ fn row(image: &Image, first: bool, step: &History, size: u64, args: &HistoryArgs
         "ID": id,
         "Size": if args.human { image_size(size) } else { size.to_string() },
     });
-    Row { fields, labels: Default::default() }
+    let further = Map::from_iter([("Created".to_owned(), fields["CreatedSince"].clone())]);
+    Row { further, ..Row::new(fields) }
 }

@@ -11,7 +11,7 @@ use crate::{output, settings};
 use carboy_format::units::{human_size, image_size};
 use carboy_image::Image;
 use carboy_oci::Reference;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
 const COLUMNS: [(&str, &str); 5] =
@@ -24,13 +24,27 @@ const WITH_DIGESTS: [(&str, &str); 6] = [
     ("CreatedSince", "CREATED"),
     ("Size", "SIZE"),
 ];
-const HEADERS: [(&str, &str); 6] = [
+/// Headers of what templates may name besides; those of the last rows are Podman's.
+const HEADERS: [(&str, &str); 19] = [
     ("Digest", "DIGEST"),
     ("CreatedAt", "CREATED AT"),
     ("VirtualSize", "SIZE"),
     ("Containers", "CONTAINERS"),
     ("SharedSize", "SHARED SIZE"),
     ("UniqueSize", "UNIQUE SIZE"),
+    ("Created", "CREATED"),
+    ("CreatedTime", "CREATED AT"),
+    ("Dangling", "DANGLING"),
+    ("Id", "ID"),
+    ("IsReadOnly", "READONLY"),
+    ("Labels", "LABELS"),
+    ("Names", "NAMES"),
+    ("Os", "OS"),
+    ("Arch", "ARCH"),
+    ("ParentId", "PARENT ID"),
+    ("ReadOnly", "READONLY"),
+    ("RepoDigests", "REPO DIGESTS"),
+    ("RepoTags", "REPO TAGS"),
 ];
 
 pub(in crate::commands) fn images(global: &Global, args: &ImagesArgs) -> Outcome {
@@ -115,8 +129,30 @@ fn row(image: &Image, repository: String, tag: &str, whole: bool) -> Row {
         "UniqueSize": "N/A",
         "VirtualSize": human_size(image.size),
     });
-    let labels = image.config.config.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    Row { fields, labels }
+    let labels = image.config.config.labels.clone();
+    let further = podmans(image, &fields);
+    Row { fields, labels, further }
+}
+
+/// What Podman's templates name besides.
+fn podmans(image: &Image, fields: &Value) -> Map<String, Value> {
+    let names: Vec<String> = image.tags().map(Reference::familiar).collect();
+    let further = json!({
+        "Arch": image.config.architecture,
+        "Created": fields["CreatedSince"],
+        "CreatedTime": fields["CreatedAt"],
+        "Dangling": names.is_empty(),
+        "Id": image.id.hex(),
+        "IsReadOnly": false,
+        "Labels": image.config.config.labels,
+        "Names": names,
+        "Os": image.config.os,
+        "ParentId": "",
+        "ReadOnly": false,
+        "RepoDigests": image.repo_digests().map(Reference::familiar).collect::<Vec<_>>(),
+        "RepoTags": names,
+    });
+    further.as_object().cloned().unwrap_or_default()
 }
 
 /// A reference that a person typed.

@@ -52,7 +52,7 @@ pub(super) fn df(global: &Global, args: &DfArgs) -> Outcome {
 }
 
 fn row(fields: Value) -> Row {
-    Row { fields, labels: Default::default() }
+    Row::new(fields)
 }
 
 fn summary(usage: &DiskUsage) -> Vec<Value> {
