@@ -92,45 +92,6 @@ fn a_joining_process_has_its_cpus() {
 }
 
 #[test]
-#[ignore = "needs root: moves network devices"]
-fn network_devices_move_with_their_addresses() {
-    let name = |end: char| format!("sp{}{end}", std::process::id());
-    let [inner, outer] = ['a', 'b'].map(name);
-    let ip = |args: &[&str]| Said::from(Command::new("ip").args(args).output().unwrap());
-    ip(&["link", "add", &inner, "type", "veth", "peer", "name", &outer]).good();
-    let result = std::panic::catch_unwind(|| {
-        ip(&["address", "add", "192.0.2.7/24", "dev", &inner]).good();
-        ip(&["-6", "address", "add", "2001:db8::7/64", "dev", &inner, "nodad"]).good();
-        let mut bundle = Bundle::script(
-            "ls /sys/class/net; cat /sys/class/net/moved/flags; cat /proc/net/fib_trie | grep -c 192.0.2.7; grep moved /proc/net/if_inet6",
-        );
-        bundle.set("linux/netDevices", json!({ &inner: { "name": "moved" }, "no-such-dev": {} }));
-        bundle.run().fails_with(1, "network devices: network device no-such-dev: no such device");
-        assert!(ip(&["address", "show", "dev", &inner]).out.contains("192.0.2.7/24"), "it stays if another is missing");
-        bundle.set("linux/netDevices", json!({ &inner: { "name": "moved" } }));
-        let out = bundle.run().good();
-        let lines: Vec<&str> = out.lines().collect();
-        assert_eq!(lines[..3], ["lo", "moved", "0x1003"], "{out}");
-        assert_ne!(lines[3], "0");
-        assert!(out.contains("20010db8000000000000000000000007"), "{out}");
-    });
-    let _ = ip(&["link", "delete", &inner]);
-    result.unwrap();
-    for (devices, words) in [
-        (json!({ "a": { "name": "x" }, "b": { "name": "x" } }), "linux.netDevices.b.name"),
-        (json!({ "a b": {} }), "linux.netDevices.a b"),
-        (json!({ "a": { "name": "0123456789abcdef" } }), "linux.netDevices.a.name"),
-    ] {
-        let mut bundle = Bundle::new();
-        bundle.set("linux/netDevices", devices);
-        bundle.run().fails_with(1, words);
-        bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "network");
-        bundle.set("linux/netDevices", json!({ "a": {} }));
-        bundle.run().fails_with(1, "linux.netDevices: cannot be moved without a network namespace");
-    }
-}
-
-#[test]
 #[ignore = "needs root: makes containers"]
 fn what_nobody_knows_is_ignored_and_told_of() {
     let mut bundle = Bundle::script("exit 5");

@@ -18,6 +18,7 @@ mod hooks;
 mod isolation;
 mod life;
 mod mounts;
+mod network_devices;
 mod own_image;
 mod scale;
 mod steps;

@@ -1,4 +1,4 @@
-//! Network devices by rtnetlink(7): found, moved into another network namespace, given their addresses back, brought up.
+//! Network devices by rtnetlink(7).
 //!
 //! Knows nothing of containers. A message is a header, a fixed part and attributes, all in the machine's byte order:
 //!
@@ -9,11 +9,14 @@
 //! attribute  length u16, type u16, bytes, filled up to four
 //! ```
 
+mod moving;
+
+pub use moving::move_devices;
+
 use crate::error::{Context, Result};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -46,45 +49,6 @@ struct Address {
     attributes: Vec<(u16, Vec<u8>)>,
 }
 
-/// Moves devices, each by its name here and its name there, into the network namespace behind a file. Their permanent global addresses go with
-/// them, and they are up in the end.
-pub fn move_devices(devices: &[(String, String)], namespace: &str) -> Result<()> {
-    let open = |path: &str| {
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| format!("open {path}"))
-    };
-    let (home, target) = (open("/proc/self/ns/net")?, open(namespace)?);
-    let mut here = Socket::new()?;
-    let mut moved = Vec::with_capacity(devices.len());
-    for (name, inside) in devices {
-        let what = || format!("network device {name}");
-        let index = here.index(name).context(what)?;
-        let addresses = here.addresses(index).context(|| format!("addresses of network device {name}"))?;
-        let fd = target.as_raw_fd().to_ne_bytes();
-        // It has to be down for a new name; in the same request, so that it is whole here or there.
-        let attributes = [(IFLA_NET_NS_FD, &fd[..]), (IFLA_IFNAME, &text(inside))];
-        here.set_link(index, 0, IFF_UP, &attributes).context(|| format!("move network device {name} to {inside}"))?;
-        moved.push((inside, addresses));
-    }
-    let enter = |fd: &OwnedFd| carboy_sys::namespace::setns(fd.as_fd(), carboy_sys::clone::flag::NEWNET);
-    enter(&target).context(|| format!("setns {namespace}"))?;
-    let result = configure(&moved);
-    enter(&home).context(|| "setns back")?;
-    result
-}
-
-fn configure(devices: &[(&String, Vec<Address>)]) -> Result<()> {
-    let mut there = Socket::new()?;
-    for (name, addresses) in devices {
-        let what = || format!("network device {name} in the container");
-        let index = there.index(name).context(what)?;
-        for address in addresses {
-            there.add_address(index, address).context(|| format!("address of {}", what()))?;
-        }
-        there.set_link(index, IFF_UP, IFF_UP, &[]).context(|| format!("bring up {}", what()))?;
-    }
-    Ok(())
-}
-
 fn text(name: &str) -> Vec<u8> {
     [name.as_bytes(), &[0]].concat()
 }
@@ -102,12 +66,26 @@ impl Socket {
         Ok(Socket { fd, sequence: 0 })
     }
 
-    /// The index of a device.
-    fn index(&mut self, name: &str) -> std::result::Result<u32, Errno> {
+    /// Whether there is a device of this name.
+    fn has(&mut self, name: &str) -> std::result::Result<bool, Errno> {
+        match self.link(name) {
+            Err(Errno::NODEV) => Ok(false),
+            result => result.map(|_| true),
+        }
+    }
+
+    /// The index of a device, and its flags.
+    fn link(&mut self, name: &str) -> std::result::Result<(u32, u32), Errno> {
         let body = [&[0; 16][..], &attribute(IFLA_IFNAME, &text(name))].concat();
         let answers = self.ask(GET_LINK, REQUEST, &body)?;
         let link = answers.into_iter().find(|(kind, _)| *kind == NEW_LINK).ok_or(Errno::NODEV)?;
-        u32_at(&link.1, 4).ok_or(Errno::IO)
+        u32_at(&link.1, 4).zip(u32_at(&link.1, 8)).ok_or(Errno::IO)
+    }
+
+    /// Moves a device into another namespace. It has to be down for a new name; in the same request, so that it is whole here or there.
+    fn give(&mut self, index: u32, to: &OwnedFd, name: &str) -> std::result::Result<(), Errno> {
+        let fd = to.as_raw_fd().to_ne_bytes();
+        self.set_link(index, 0, IFF_UP, &[(IFLA_NET_NS_FD, &fd[..]), (IFLA_IFNAME, &text(name))])
     }
 
     /// What somebody configured on it: addresses that expire or that the kernel makes by itself stay behind.
@@ -243,8 +221,8 @@ mod tests {
     #[test]
     fn the_kernel_knows_loopback() {
         let mut socket = Socket::new().unwrap();
-        assert_eq!(socket.index("lo").unwrap(), 1);
-        assert_eq!(socket.index("no-such-device").unwrap_err(), Errno::NODEV);
+        assert_eq!(socket.link("lo").unwrap().0, 1);
+        assert!(!socket.has("no-such-device").unwrap());
         socket.addresses(1).unwrap();
     }
 }

@@ -23,7 +23,12 @@ impl Planner<'_> {
             let inside = device.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(name);
             check(name, format!("linux.netDevices.{name}"))?;
             check(inside, format!("linux.netDevices.{name}.name"))?;
-            if devices.iter().any(|(_, taken)| taken == inside) {
+            let template = inside.contains('%');
+            if template && (inside.matches('%').count() > 1 || !inside.contains("%d")) {
+                let reason = format!("{inside:?} is no name of a network device: one %d may stand for a number");
+                return Err(Error::invalid(format!("linux.netDevices.{name}.name"), reason));
+            }
+            if !template && devices.iter().any(|(_, taken)| taken == inside) {
                 let reason = format!("{inside:?} is the name of two devices in the container");
                 return Err(Error::invalid(format!("linux.netDevices.{name}.name"), reason));
             }
