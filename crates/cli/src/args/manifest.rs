@@ -108,9 +108,12 @@ pub(crate) struct ManifestAnnotateArgs {
 /// `manifest inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct ManifestInspectArgs {
+    /// Each manifest with its bytes, its platform and where it is, as Docker shows them
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
-    /// Name of a list, an image of the store, or of a registry; or with a transport
+    /// Name of a list made here, or of what a registry has; or with a transport
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }

@@ -1,5 +1,7 @@
 //! `manifest …`: lists of images, made here and pushed.
 
+mod verbose;
+
 use super::copy::{Places, failure, location, manifest_format, pretty};
 use super::for_each;
 use crate::args::{
@@ -13,6 +15,7 @@ use anyhow::Context;
 use carboy_oci::image::Platform;
 use carboy_oci::{Digest, Reference};
 use carboy_transport::{Error, List, ListEntry, Lists, Location, Source};
+use serde_json::Value;
 use std::io;
 
 pub(super) fn manifest(global: &Global, command: ManifestCommand) -> Outcome {
@@ -182,12 +185,43 @@ fn inspect(places: &Places<'_>, args: &ManifestInspectArgs) -> Outcome {
         Ok(name) if !Location::has_transport(&args.name) => lists(places)?.get(&name).map_err(failure)?,
         _ => None,
     };
-    let document = match list {
-        Some(list) => list.document().map_err(failure)?,
-        None => places.source(&place_of(places, &args.name)?, &args.registry)?.root().map_err(failure)?,
+    let value = match list {
+        Some(list) if args.verbose => verbose::of_list(places, &list, &args.registry)?,
+        Some(list) => parsed(&list.document().map_err(failure)?.bytes)?,
+        None => inspect_place(places, args)?,
     };
-    output::line(&pretty(&serde_json::from_slice(&document.bytes).context("manifest")?)?)?;
+    output::line(&pretty(&value)?)?;
     Ok(0)
+}
+
+/// What the registry says, as an image here is one of several there. If it says nothing, what is here is all that is known.
+fn inspect_place(places: &Places<'_>, args: &ManifestInspectArgs) -> Result<Value, Failure> {
+    let show = |place: &Location| match args.verbose {
+        true => verbose::of_place(places, place, &args.registry),
+        false => parsed(&places.source(place, &args.registry)?.root().map_err(failure)?.bytes),
+    };
+    if Location::has_transport(&args.name) {
+        return show(&location(&args.name)?);
+    }
+    let image = places.engine()?.find_image(&args.name).unwrap_or(None);
+    let here = Location::Store(args.name.clone());
+    let name = match Reference::parse(&args.name) {
+        Ok(name) if image.as_ref().is_none_or(|image| image.names.contains(&name)) => name,
+        // An ID is nothing that a registry knows.
+        _ if image.is_some() => return show(&here),
+        _ => return Err(usage(format!("No such manifest: {}", args.name)).with_code(1)),
+    };
+    match show(&Location::Registry(name)) {
+        Err(failure) if image.is_some() => {
+            output::error_line(&format!("{failure}; this is the manifest of the image that is here"));
+            show(&here)
+        }
+        other => other,
+    }
+}
+
+fn parsed(bytes: &[u8]) -> Result<Value, Failure> {
+    Ok(serde_json::from_slice(bytes).context("manifest")?)
 }
 
 fn push(places: &Places<'_>, args: &ManifestPushArgs) -> Outcome {

@@ -48,7 +48,8 @@ pub(in crate::commands) fn inspect(global: &Global, args: &InspectArgs, text: &s
     Ok(0)
 }
 
-fn config_bytes(source: &dyn Source, manifest: &Manifest) -> Result<Vec<u8>, Failure> {
+/// An image's configuration, its digest checked.
+pub(in crate::commands) fn config_bytes(source: &dyn Source, manifest: &Manifest) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let reader = source.blob(&manifest.config).map_err(failure)?;
     reader.take(2 * MANIFEST_LIMIT).read_to_end(&mut bytes).context("read the image's configuration")?;

@@ -6,7 +6,7 @@ mod save;
 mod sync;
 mod tags;
 
-pub(super) use inspect::inspect;
+pub(super) use inspect::{config_bytes, inspect};
 pub(super) use place::{Places, failure, manifest_format};
 pub(super) use save::save;
 pub(super) use sync::sync;
