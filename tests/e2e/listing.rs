@@ -22,6 +22,8 @@ fn names_come_and_go_as_with_docker() {
     let env = Env::new();
     env.load_busybox();
     assert_eq!(env.carboy(["tag", "busybox", "team/tool:1", "127.0.0.1:5000/tool"]).ok(), "");
+    let line = env.carboy(["tag", "busybox", "sha256:0123"]).fails(1);
+    assert_eq!(line, "Error: refusing to create an ambiguous tag using digest algorithm as name");
     let list = env.carboy(["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]).ok();
     let expected = "127.0.0.1:5000/tool:latest <id>\nbusybox:latest <id>\nteam/tool:1 <id>\n";
     assert_eq!(plain(&env, &list), expected);

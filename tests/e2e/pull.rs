@@ -195,3 +195,37 @@ fn several_pulls_of_one_image_at_once() {
     env.carboy(["pull", &reference]).ok();
     assert_eq!(env.files(), together, "four pulls at once store something else than one");
 }
+
+/// Without a terminal. What docker 20.10 and 28 print of the same pulls, but for the phases of layers.
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn a_pull_says_what_dockers_says() {
+    let (env, registry) = (Env::new(), Registry::start());
+    let name = registry.push("busybox", "team/box:latest", &[]);
+    let repository = name.trim_end_matches(":latest");
+    let digest = images::digest(registry.manifest("team/box:latest").as_bytes());
+    let layer = registry.layers("team/box:latest")[0]["sha256:".len()..][..12].to_owned();
+    let said = env.carboy(["pull", repository]).ok();
+    let plain = format!(
+        "Using default tag: latest\nlatest: Pulling from team/box\n{layer}: Pulling fs layer\n{layer}: Downloading\n\
+         {layer}: Pull complete\nDigest: {digest}\nStatus: Downloaded newer image for {name}\n{name}\n"
+    );
+    assert_eq!(said, plain);
+    let said = env.carboy(["pull", &name]).ok();
+    let known = format!("Digest: {digest}\nStatus: Image is up to date for {name}\n{name}\n");
+    assert_eq!(said, format!("latest: Pulling from team/box\n{known}"));
+    assert_eq!(env.carboy(["pull", "--quiet", repository]).ok(), format!("{name}\n"));
+    let by_digest = format!("{repository}@{digest}");
+    let said = env.carboy(["pull", &by_digest]).ok();
+    assert_eq!(said.lines().next(), Some(&*format!("{by_digest}: Pulling from team/box")));
+    registry.push("busybox", "team/box:two", &[]);
+    let said = env.carboy(["pull", "--all-tags", repository]).ok();
+    // Tags come in no order.
+    let mut ends: Vec<&str> = said.lines().filter(|line| !line.contains(": Pulling from ")).collect();
+    ends[..3].sort_unstable();
+    let (each, status) = (format!("Digest: {digest}"), format!("Status: Downloaded newer image for {repository}"));
+    assert_eq!(ends, [&*format!("{layer}: Already exists"), &each, &each, &status, repository], "{said}");
+    let said = env.carboy(["push", repository]).ok();
+    let words = format!("Using default tag: latest\nThe push refers to repository [{repository}]\n");
+    assert!(said.starts_with(&words), "{said}");
+}

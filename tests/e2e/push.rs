@@ -36,10 +36,9 @@ fn what_is_pushed_is_what_was_pulled() {
     }
     env.carboy(["push", "--all-tags", &name]).ok();
     env.carboy(["rmi", &format!("{name}:a"), &format!("{name}:b")]).ok();
-    let pulled = env.carboy(["pull", "-q", "--all-tags", &name]).ok();
-    let mut names: Vec<&str> = pulled.lines().collect();
-    names.sort_unstable();
-    assert_eq!(names, [format!("{name}:a"), format!("{name}:b")]);
+    assert_eq!(env.carboy(["pull", "-q", "--all-tags", &name]).ok(), format!("{name}\n"));
+    let names = env.carboy(["images", "--sort=tag", "--format", "{{.Repository}}:{{.Tag}}", &name]).ok();
+    assert_eq!(names, format!("{name}:a\n{name}:b\n"));
 }
 
 #[test]
@@ -51,6 +50,8 @@ fn what_cannot_be_pushed_is_said() {
     env.carboy(["pull", "-q", &source]).ok();
     let line = env.carboy(["push", "127.0.0.1:1/no/such"]).fails(1);
     assert_eq!(line, "Error: An image does not exist locally with the tag: 127.0.0.1:1/no/such");
+    let other = source.replace(":1", ":2");
+    assert_eq!(env.carboy(["push", &other]).fails(1), format!("Error: tag does not exist: {other}"));
     let line = env.carboy(["push", &source, "127.0.0.1:1/x:1"]).fails(1);
     assert!(line.contains("127.0.0.1:1") && line.contains("Connection refused"), "{line}");
     let line = env.carboy(["push", "--format=v2s1", &source]).fails(125);

@@ -9,7 +9,6 @@ mod copy;
 mod render;
 
 use carboy_image::{pull, push};
-use carboy_oci::Digest;
 use carboy_oci::image::Descriptor;
 use render::{Layer, PULL, PUSH, Phase, State, Words};
 use std::io::Write;
@@ -102,11 +101,11 @@ impl pull::Progress for Display {
     fn event(&self, event: pull::Event<'_>) {
         match event {
             pull::Event::Started(reference) => {
-                let target = match (reference.tag(), reference.digest()) {
-                    (_, Some(digest)) => digest.to_string(),
-                    (tag, None) => tag.unwrap_or("latest").to_owned(),
+                let target = match reference.digest() {
+                    Some(digest) => format!("{}@{digest}", reference.repository()),
+                    None => reference.tag().unwrap_or("latest").to_owned(),
                 };
-                self.begin(&PULL, &format!("{target}: Pulling from {}", reference.familiar_repository()));
+                self.begin(&PULL, &format!("{target}: Pulling from {}", reference.path()));
             }
             pull::Event::Warning(text) => self.shared.line(&mut self.shared.lock(), &format!("WARNING: {text}")),
             pull::Event::Layers(blobs) => self.layers(blobs),
@@ -249,8 +248,8 @@ impl Shared {
     }
 }
 
-/// The two lines at the end of a pull, in Docker's words.
-pub(crate) fn closing_lines(digest: &Digest, familiar: &str, is_new: bool) -> [String; 2] {
+/// The last line of a pull, in Docker's words.
+pub(crate) fn status_line(familiar: &str, is_new: bool) -> String {
     let status = if is_new { "Downloaded newer image for" } else { "Image is up to date for" };
-    [format!("Digest: {digest}"), format!("Status: {status} {familiar}")]
+    format!("Status: {status} {familiar}")
 }

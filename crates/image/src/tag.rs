@@ -9,10 +9,15 @@ impl Images {
     /// Gives the image that `text` means the name `name`; another image that had it loses it.
     ///
     /// # Errors
-    /// [`ImageError::NotFound`]; [`ImageError::Inconsistent`] if the name has a digest, which only a registry can give.
+    /// [`ImageError::NotFound`]; [`ImageError::Inconsistent`] if the name has a digest, which only a registry can give, or looks like one.
     pub fn tag(&self, text: &str, name: &Reference) -> Result<(), ImageError> {
         if name.digest().is_some() {
             return Err(ImageError::Inconsistent("refusing to create a tag with a digest reference".to_owned()));
+        }
+        // Docker's own exception: what follows would read as a digest.
+        if name.familiar_repository() == "sha256" {
+            let why = "refusing to create an ambiguous tag using digest algorithm as name";
+            return Err(ImageError::Inconsistent(why.to_owned()));
         }
         let lease = self.store.lease()?;
         let missing = || ImageError::NotFound(text.to_owned());

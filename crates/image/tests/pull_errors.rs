@@ -324,9 +324,18 @@ fn another_platform_is_pulled_with_a_warning() {
     let mut shelf = Shelf::default();
     shelf.image_with(r#"{"os":"plan9","architecture":"mips","rootfs":{"type":"layers","diff_ids":[]}}"#, &[]);
     let warnings = Warnings(Mutex::default());
-    Sandbox::new().pull(&shelf.serve(), &warnings).unwrap();
+    let server = shelf.serve();
+    Sandbox::new().pull(&server, &warnings).unwrap();
+    let options = PullOptions { platform: Some("linux/arm64".parse().unwrap()), ..PullOptions::default() };
+    let sandbox = Sandbox::new();
+    let (client, reference) = (client(Credentials::none()), server.reference("x"));
+    pull(&sandbox.images, &client, &reference, &options, &warnings).unwrap();
     let warnings = warnings.0.into_inner().unwrap();
-    assert!(warnings.len() == 1 && warnings[0].contains("plan9/mips"), "{warnings:?}");
+    assert!(
+        warnings.len() == 2 && warnings[0].contains("(plan9/mips) does not match the detected host"),
+        "{warnings:?}"
+    );
+    assert!(warnings[1].ends_with("the specified platform: wanted linux/arm64, actual: plan9/mips"), "{warnings:?}");
 }
 
 #[test]

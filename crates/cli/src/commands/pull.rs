@@ -2,7 +2,7 @@
 
 use crate::args::{Global, PlatformChoice, PullArgs, PullPolicy, RegistryArgs};
 use crate::failure::{Failure, Outcome, usage};
-use crate::progress::{Display, closing_lines};
+use crate::progress::{Display, status_line};
 use crate::{output, registry, settings};
 use anyhow::Context;
 use carboy_distribution::{Client, Target};
@@ -34,6 +34,9 @@ pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
             output::line(&here)?;
             continue;
         }
+        if !args.quiet && !args.all_tags && !has_tag(name) {
+            output::line("Using default tag: latest")?;
+        }
         first_of(meant, |reference| if args.all_tags { job.all_tags(reference) } else { job.one(reference) })?;
     }
     Ok(0)
@@ -60,11 +63,15 @@ fn candidates(name: &str, args: &PullArgs) -> Result<Vec<Reference>, Failure> {
     };
     let meant =
         if given { vec![Reference::parse(bare).map_err(ImageError::from)?] } else { registry::candidates(bare)? };
-    let ends_in_tag = bare.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
-    if args.all_tags && ends_in_tag {
+    if args.all_tags && has_tag(bare) {
         return Err(usage("tag can't be used with --all-tags/-a"));
     }
     Ok(meant)
+}
+
+/// Whether a name as it is typed ends in a tag or a digest.
+pub(super) fn has_tag(name: &str) -> bool {
+    name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']))
 }
 
 struct Job<'j> {
@@ -96,41 +103,47 @@ impl Job<'_> {
         if tags.is_empty() {
             return Err(Failure::Other(anyhow::anyhow!("{} has no tags", reference.familiar_repository())));
         }
+        let mut is_new = false;
         for tag in tags {
             let tagged = reference.with_tag(&tag).map_err(ImageError::from)?;
-            self.one(&tagged)?;
+            is_new |= self.take(&tagged)?.is_some_and(|pulled| pulled.is_new);
         }
-        Ok(())
+        self.close(&reference.familiar_repository(), &reference.repository(), Some(is_new))
     }
 
     fn one(&self, reference: &Reference) -> Result<(), Failure> {
-        let name = reference.to_string();
-        let is_known = self.args.policy == PullPolicy::Newer && self.engine.find_image(&name)?.is_some();
+        let pulled = self.take(reference)?;
+        self.close(&reference.familiar(), &reference.to_string(), pulled.map(|pulled| pulled.is_new))
+    }
+
+    /// Pulls, and says the digest. `None`: nothing newer can be had, and what is here is kept.
+    fn take(&self, reference: &Reference) -> Result<Option<Pulled>, Failure> {
+        let is_known =
+            self.args.policy == PullPolicy::Newer && self.engine.find_image(&reference.to_string())?.is_some();
         // An image is named on standard output; everything else is for people and goes there only where docker's does.
         let display = Display::new(io::stdout(), self.args.quiet).context("look at standard output")?;
         let result = carboy_image::pull::pull(self.engine.images()?, self.client, reference, &self.options, &display);
         display.finish();
         match result {
-            Ok(pulled) => self.say(reference, &pulled),
-            // Nothing newer can be had.
+            Ok(pulled) => {
+                if !self.args.quiet {
+                    output::line(&format!("Digest: {}", pulled.digest))?;
+                }
+                Ok(Some(pulled))
+            }
             Err(error) if is_known && matches!(error.kind(), PullErrorKind::Unavailable | PullErrorKind::NotFound) => {
                 output::error_line(&format!("{}; the image that is here is kept", Failure::Other(error.into())));
-                self.say_name(&name)
+                Ok(None)
             }
             Err(error) => Err(Failure::Other(error.into())),
         }
     }
 
-    fn say(&self, reference: &Reference, pulled: &Pulled) -> Result<(), Failure> {
-        if !self.args.quiet {
-            for line in closing_lines(&pulled.digest, &reference.familiar(), pulled.is_new) {
-                output::line(&line)?;
-            }
+    /// The last lines: what has changed, if anybody knows, and the name.
+    fn close(&self, familiar: &str, name: &str, is_new: Option<bool>) -> Result<(), Failure> {
+        if let Some(is_new) = is_new.filter(|_| !self.args.quiet) {
+            output::line(&status_line(familiar, is_new))?;
         }
-        self.say_name(&reference.to_string())
-    }
-
-    fn say_name(&self, name: &str) -> Result<(), Failure> {
         Ok(output::line(name)?)
     }
 }

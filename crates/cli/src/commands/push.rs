@@ -1,6 +1,7 @@
 //! `push`.
 
 use super::copy::manifest_format;
+use super::pull::has_tag;
 use crate::args::{Compression, Global, PushArgs};
 use crate::failure::{Failure, Outcome, usage};
 use crate::progress::Display;
@@ -28,14 +29,16 @@ pub(super) fn push(global: &Global, args: &PushArgs) -> Outcome {
     let found = images.find(&given)?;
     let Some(image) = found else {
         let name = Reference::parse(&args.image).map_err(ImageError::from)?;
-        let repository = name.familiar_repository();
-        return Err(Failure::Other(anyhow::anyhow!("An image does not exist locally with the tag: {repository}")));
+        return Err(not_here(images, &name)?);
     };
     let destination = args.destination.as_deref().unwrap_or(&given);
     let destination = Reference::parse(destination.strip_prefix("docker://").unwrap_or(destination));
     let destination = destination.map_err(ImageError::from)?;
     if args.destination.is_none() && !is_named(&image, &destination) {
         return Err(usage(format!("{} is an ID: say under which name it is to be pushed", args.image)));
+    }
+    if !args.quiet && args.destination.is_none() && !has_tag(&args.image) {
+        output::line("Using default tag: latest")?;
     }
     let manifest = images.manifest_of(&image, &args.image)?;
     let pushed = one(images, &client, args, (&image, &manifest), &destination)?;
@@ -47,8 +50,7 @@ pub(super) fn push(global: &Global, args: &PushArgs) -> Outcome {
 
 fn all_tags(images: &Images, client: &Client, args: &PushArgs) -> Outcome {
     let name = Reference::parse(&args.image).map_err(ImageError::from)?;
-    let ends_in_tag = args.image.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
-    if ends_in_tag {
+    if has_tag(&args.image) {
         return Err(usage("tag can't be used with --all-tags/-a"));
     }
     if args.destination.is_some() || args.digestfile.is_some() {
@@ -64,10 +66,18 @@ fn all_tags(images: &Images, client: &Client, args: &PushArgs) -> Outcome {
         }
     }
     if !some {
-        let repository = name.familiar_repository();
-        return Err(Failure::Other(anyhow::anyhow!("An image does not exist locally with the tag: {repository}")));
+        return Err(not_here(images, &name)?);
     }
     Ok(0)
+}
+
+/// Docker tells a repository of which there is nothing from a tag that is not there.
+fn not_here(images: &Images, name: &Reference) -> Result<Failure, Failure> {
+    let has_others = images.list()?.iter().flat_map(Image::tags).any(|tag| tag.repository() == name.repository());
+    Ok(Failure::Other(match has_others {
+        true => anyhow::anyhow!("tag does not exist: {}", name.familiar()),
+        false => anyhow::anyhow!("An image does not exist locally with the tag: {}", name.familiar_repository()),
+    }))
 }
 
 fn one(

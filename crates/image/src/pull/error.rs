@@ -40,16 +40,6 @@ pub enum PullError {
         /// What there is.
         available: String,
     },
-    /// The image is for another platform than the one asked for. The wording is Docker's.
-    #[error("image {reference} was found but does not match the specified platform: wanted {wanted}, actual: {actual}")]
-    OtherPlatform {
-        /// The reference.
-        reference: String,
-        /// What was asked for.
-        wanted: String,
-        /// What the image is for.
-        actual: String,
-    },
     /// Indexes within indexes.
     #[error("{0}: indexes are nested too deeply")]
     Nested(String),
@@ -95,7 +85,7 @@ impl PullError {
             PullError::Layer { source: LayerError::File(_) | LayerError::Thread(_) | LayerError::Internal, .. }
             | PullError::Image(_)
             | PullError::Thread(_) => PullErrorKind::Local,
-            PullError::NoPlatform { .. } | PullError::OtherPlatform { .. } => PullErrorKind::NotFound,
+            PullError::NoPlatform { .. } => PullErrorKind::NotFound,
             PullError::Layer { .. } | PullError::Json { .. } | PullError::Nested(_) | PullError::Unsupported { .. } => {
                 PullErrorKind::BadContent
             }

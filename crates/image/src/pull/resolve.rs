@@ -139,12 +139,15 @@ pub(super) fn configuration(
     }
     if !wanted.accepts(&parsed.os, &parsed.architecture, parsed.variant.as_deref()) {
         let actual = platform::display(&parsed.os, &parsed.architecture, parsed.variant.as_deref());
-        if strict {
-            return Err(PullError::OtherPlatform { reference: name, wanted: wanted.to_string(), actual });
-        }
-        let warning = format!(
-            "the requested image's platform ({actual}) does not match the detected host platform ({wanted}) and no specific platform was requested"
-        );
+        // As with the peers: a list, or whoever asks, may know better than the configuration. What runs it will look again.
+        let warning = match strict {
+            true => format!(
+                "image with reference {name} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+            ),
+            false => format!(
+                "the requested image's platform ({actual}) does not match the detected host platform ({wanted}) and no specific platform was requested"
+            ),
+        };
         progress.event(Event::Warning(&warning));
     }
     Ok((manifest, Config { bytes, parsed }))
