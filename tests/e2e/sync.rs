@@ -87,6 +87,15 @@ fn from_a_list_in_a_file() {
     env.carboy(["sync", "--src", "yaml", "--dest", "docker"]).arg(&list).arg(&to).ok();
     assert_eq!(second.manifest("m/box:2.0"), registry.manifest("team/box:2.0"));
 
+    // The same, with what is said twice written once.
+    let text =
+        format!("{at}:\n  <<: {{tls-verify: false}}\n  images:\n    team/box: &tags ['1.0']\n    other/box: *tags\n");
+    std::fs::write(&list, text).unwrap();
+    let (ours, theirs) = (env.path("ours2"), env.path("theirs2"));
+    env.carboy(["sync", "--scoped", "--src", "yaml", "--dest", "dir"]).arg(&list).arg(&ours).ok();
+    skopeo(&["--scoped", "--src", "yaml"], list.to_str().unwrap(), &theirs);
+    assert_eq!((tree(&ours), tree(&ours).len()), (tree(&theirs), 2));
+
     // What is not there ends it, or is passed over.
     let text = format!("{at}:\n  images:\n    team/none: []\n    team/box: ['9', '1.0']\n");
     std::fs::write(&list, text).unwrap();
@@ -101,4 +110,37 @@ fn from_a_list_in_a_file() {
     assert!(line.contains("list.yaml: x: images-by-semver"), "{line}");
     let line = env.carboy(["sync", "--src", "dir", "--dest", "yaml", "/x", "/y"]).fails(125);
     assert!(line.contains("kind of source"), "{line}");
+}
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn lists_of_images_whole() {
+    let (env, registry) = (Env::new(), Registry::start());
+    registry.push("busybox", "team/box:a", &[]);
+    registry.push("busybox", "team/box:b", &["--format", "v2s2"]);
+    registry.put_index("team/box", "both", &[("amd64", "a"), ("arm64", "b")]);
+    let team = format!("{}/team/box", registry.address);
+    let (ours, theirs) = (env.path("ours"), env.path("theirs"));
+    env.carboy(["sync", "--all", "--src", "docker", "--dest", "dir", &team]).arg(&ours).ok();
+    skopeo(&["--all", "--src", "docker"], &team, &theirs);
+    assert_eq!(tree(&ours), tree(&theirs));
+    // Every file of the list's folder: the list, its manifests, and their blobs.
+    let files = |root: &Path| {
+        let sums = "find . -type f -exec sha256sum {} +";
+        Call::new("sh").arg("-c").arg(format!("cd {} && {sums}", root.display())).ok()
+    };
+    let sorted = |text: String| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(files(&ours.join("box:both"))), sorted(files(&theirs.join("box:both"))));
+    // And on: the list at another registry has both images.
+    let second = Registry::start();
+    let to = format!("{}/m", second.address);
+    env.carboy(["sync", "--all", "--src", "dir", "--dest", "docker"]).arg(&ours).arg(&to).ok();
+    for tag in ["a", "b"] {
+        assert_eq!(second.manifest(&format!("m/box:{tag}")), registry.manifest(&format!("team/box:{tag}")));
+    }
+    let raw = |at: &str| {
+        let place = format!("docker://{at}");
+        Call::new("skopeo").args(["--insecure-policy", "inspect", "--tls-verify=false", "--raw", &place]).ok()
+    };
+    assert_eq!(raw(&format!("{to}/box:both")), raw(&format!("{team}:both")));
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 /// Nested deeper than any such file.
 const DEPTH_LIMIT: usize = 16;
+/// More parts than any such file has, even where aliases repeat some: a few lines of them could stand for billions.
+const NODE_LIMIT: usize = 100_000;
 
 /// What is wanted of one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +30,26 @@ enum Node {
     Text(String),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    fn parts(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
+        match self {
+            Node::Text(_) => Box::new(std::iter::empty()),
+            Node::List(list) => Box::new(list.iter()),
+            Node::Map(map) => Box::new(map.iter().map(|(_, node)| node)),
+        }
+    }
+
+    /// Parts, a long text as several.
+    fn size(&self) -> usize {
+        let text = if let Node::Text(text) = self { text.len() / 64 } else { 0 };
+        1 + text + self.parts().map(Node::size).sum::<usize>()
+    }
+
+    fn depth(&self) -> usize {
+        self.parts().map(|node| node.depth() + 1).max().unwrap_or(0)
+    }
 }
 
 /// Reads a file's text.
@@ -96,58 +118,117 @@ fn texts(node: Node) -> Option<Vec<String>> {
 }
 
 fn document(text: &str) -> Result<Node, String> {
-    let mut parser = Parser::new_from_str(text);
+    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
     loop {
-        match next(&mut parser)? {
+        match reader.next()? {
             Event::StreamStart | Event::DocumentStart(..) | Event::Nothing => {}
             Event::StreamEnd | Event::DocumentEnd => return Err("it is empty".to_owned()),
-            event => return node(&mut parser, event, 0),
+            event => return reader.node(event, 0),
         }
     }
 }
 
-type Events<'t> = Parser<'t, saphyr_parser::StrInput<'t>>;
+struct Reader<'t> {
+    parser: Parser<'t, saphyr_parser::StrInput<'t>>,
+    /// What `&name` stands before, by the parser's number for it.
+    anchors: HashMap<usize, Node>,
+    /// Nodes so far, those that aliases repeat among them.
+    nodes: usize,
+}
 
-fn next<'t>(parser: &mut Events<'t>) -> Result<Event<'t>, String> {
-    match parser.next_event() {
-        Some(Ok((event, _))) => Ok(event),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err("it ends too early".to_owned()),
+impl<'t> Reader<'t> {
+    fn next(&mut self) -> Result<Event<'t>, String> {
+        match self.parser.next_event() {
+            Some(Ok((event, _))) => Ok(event),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("it ends too early".to_owned()),
+        }
+    }
+
+    fn count(&mut self, nodes: usize) -> Result<(), String> {
+        self.nodes += nodes;
+        if self.nodes > NODE_LIMIT {
+            return Err(format!("it has more than {NODE_LIMIT} parts"));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'t>, depth: usize) -> Result<Node, String> {
+        if depth > DEPTH_LIMIT {
+            return Err(format!("it is nested more than {DEPTH_LIMIT} deep"));
+        }
+        self.count(1)?;
+        let (node, anchor) = match event {
+            Event::Scalar(text, _, anchor, _) => (Node::Text(text.into_owned()), anchor),
+            Event::SequenceStart(anchor, _) => (self.list(depth)?, anchor),
+            Event::MappingStart(anchor, _) => (self.map(depth)?, anchor),
+            Event::Alias(anchor) => {
+                // The parser knows the name; what it stands for may not have ended yet.
+                let missing = "an alias (*name) within what it stands for";
+                let node = self.anchors.get(&anchor).ok_or(missing)?;
+                let (size, below) = (node.size(), node.depth());
+                self.count(size)?;
+                if depth + below > DEPTH_LIMIT {
+                    return Err(format!("it is nested more than {DEPTH_LIMIT} deep"));
+                }
+                return self.anchors.get(&anchor).cloned().ok_or_else(|| missing.to_owned());
+            }
+            other => return Err(format!("unexpected {other:?}")),
+        };
+        if anchor != 0 {
+            self.count(node.size())?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Node, String> {
+        let mut list = Vec::new();
+        loop {
+            match self.next()? {
+                Event::SequenceEnd => return Ok(Node::List(list)),
+                event => list.push(self.node(event, depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Node, String> {
+        let mut map: Vec<(String, Node)> = Vec::new();
+        let mut merged = Vec::new();
+        loop {
+            let key = match self.next()? {
+                Event::MappingEnd => break,
+                Event::Scalar(text, ..) => text.into_owned(),
+                _ => return Err("a key that is no text".to_owned()),
+            };
+            let event = self.next()?;
+            let node = self.node(event, depth + 1)?;
+            if key == "<<" {
+                merged.extend(maps(node)?);
+            } else if map.iter().any(|(known, _)| *known == key) {
+                return Err(format!("{key:?} is there twice"));
+            } else {
+                map.push((key, node));
+            }
+        }
+        // What a map says itself goes before what it takes over.
+        for (key, node) in merged {
+            if !map.iter().any(|(known, _)| *known == key) {
+                map.push((key, node));
+            }
+        }
+        Ok(Node::Map(map))
     }
 }
 
-fn node<'t>(parser: &mut Events<'t>, event: Event<'t>, depth: usize) -> Result<Node, String> {
-    if depth > DEPTH_LIMIT {
-        return Err(format!("it is nested more than {DEPTH_LIMIT} deep"));
-    }
-    match event {
-        Event::Scalar(text, ..) => Ok(Node::Text(text.into_owned())),
-        Event::SequenceStart(..) => {
-            let mut list = Vec::new();
-            loop {
-                match next(parser)? {
-                    Event::SequenceEnd => return Ok(Node::List(list)),
-                    event => list.push(node(parser, event, depth + 1)?),
-                }
-            }
+/// What `<<` takes over: a map, or maps of which the earlier go before the later.
+fn maps(node: Node) -> Result<Vec<(String, Node)>, String> {
+    match node {
+        Node::Map(map) => Ok(map),
+        Node::List(list) if list.iter().all(|node| matches!(node, Node::Map(_))) => {
+            list.into_iter().map(maps).collect::<Result<Vec<_>, _>>().map(|maps| maps.concat())
         }
-        Event::MappingStart(..) => {
-            let mut map: Vec<(String, Node)> = Vec::new();
-            loop {
-                let key = match next(parser)? {
-                    Event::MappingEnd => return Ok(Node::Map(map)),
-                    Event::Scalar(text, ..) => text.into_owned(),
-                    _ => return Err("a key that is no text".to_owned()),
-                };
-                if map.iter().any(|(known, _)| *known == key) {
-                    return Err(format!("{key:?} is there twice"));
-                }
-                let event = next(parser)?;
-                map.push((key, node(parser, event, depth + 1)?));
-            }
-        }
-        Event::Alias(_) => Err("aliases (*name) are not supported".to_owned()),
-        other => Err(format!("unexpected {other:?}")),
+        _ => Err("<< takes over maps only".to_owned()),
     }
 }
 
@@ -191,7 +272,32 @@ quay.io:
     }
 
     #[test]
+    fn what_is_said_once() {
+        let text = r#"
+a:
+    <<: &common { tls-verify: false, cert-dir: /certs }
+    images: &images { box: &tags ["1", "2"] }
+b:
+    <<: [{ cert-dir: /others }, *common]
+    tls-verify: true
+    images: { one: *tags, two: [] }
+c: { images: *images }
+"#;
+        let found = parse(text).unwrap();
+        assert_eq!((found[0].tls_verify, found[0].cert_dir.clone()), (Some(false), Some("/certs".into())));
+        assert_eq!((found[1].tls_verify, found[1].cert_dir.clone()), (Some(true), Some("/others".into())));
+        let tags = vec!["1".to_owned(), "2".to_owned()];
+        assert_eq!(found[1].images, [("one".to_owned(), tags.clone()), ("two".to_owned(), vec![])]);
+        assert_eq!(found[2].images, [("box".to_owned(), tags)]);
+    }
+
+    #[test]
     fn what_is_none() {
+        // Each line ten times the one before.
+        let ten = |name: char| vec![format!("*{name}"); 10].join(", ");
+        let lines: Vec<String> =
+            ('b'..='j').zip('a'..='i').map(|(name, of)| format!("{name}: &{name} [{}]", ten(of))).collect();
+        let laughs = format!("a: &a x\n{}", lines.join("\n"));
         for (text, words) in [
             ("", "empty"),
             ("- a", "a map of registries"),
@@ -202,7 +308,10 @@ quay.io:
             ("a:\n  tls-verify: maybe", "true or false"),
             ("a:\n  credentials: {username: x}", "password is missing"),
             ("a:\n  images-by-semver:\n    x: '>=1'", "use images-by-tag-regex"),
-            ("a: &x {}\nb: *x", "aliases"),
+            ("a: &x {images: {y: *x}}", "within what it stands for"),
+            ("a: *x", "unknown anchor"),
+            ("a:\n  <<: b", "maps only"),
+            (&laughs, "more than 100000 parts"),
             ("a: {}\na: {}", "twice"),
             ("a: [", ""),
             (&"[".repeat(100_000), ""),
