@@ -232,3 +232,88 @@ fn what_a_container_joined_outlives_it() {
     assert!(first.call(&["exec", &first.name, "cat", "/proc/net/dev"]).good().contains("lo:"));
     assert!(second.rootfs().join("bin/busybox").is_file(), "the root file system is not the runtime's to delete");
 }
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn every_limit_is_what_is_asked_for() {
+    // proc_pid_limits(5); none of these exceeds what an ordinary machine gives its root.
+    const LIMITS: [(&str, &str, u64); 14] = [
+        ("CPU", "Max cpu time", 5000),
+        ("FSIZE", "Max file size", 5_000_000),
+        ("DATA", "Max data size", 500_000_000),
+        ("STACK", "Max stack size", 5_000_000),
+        ("CORE", "Max core file size", 0),
+        ("RSS", "Max resident set", 50_000_000),
+        ("NPROC", "Max processes", 500),
+        ("NOFILE", "Max open files", 50),
+        ("MEMLOCK", "Max locked memory", 50_000),
+        ("AS", "Max address space", 5_000_000_000),
+        ("LOCKS", "Max file locks", 50),
+        ("SIGPENDING", "Max pending signals", 50),
+        ("MSGQUEUE", "Max msgqueue size", 5000),
+        ("RTTIME", "Max realtime timeout", 5000),
+    ];
+    let mut bundle = Bundle::script("cat /proc/self/limits");
+    let entries = LIMITS
+        .iter()
+        .map(|(kind, _, value)| json!({ "type": format!("RLIMIT_{kind}"), "soft": value, "hard": value + 1 }));
+    bundle.set("process/rlimits", entries.collect());
+    let out = bundle.run().good();
+    for (kind, name, value) in LIMITS {
+        let line = out.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{kind}: {out}"));
+        let numbers: Vec<&str> = line.split_whitespace().take(2).collect();
+        assert_eq!(numbers, [value.to_string(), (value + 1).to_string()], "{kind}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn a_created_container_can_be_killed_and_deleted() {
+    let bundle = Bundle::script("sleep 100");
+    bundle.create();
+    bundle.call(&["kill", &bundle.name, "KILL"]).good();
+    bundle.wait_for("stopped");
+    bundle.call(&["delete", &bundle.name]).good();
+    bundle.create();
+    bundle.call(&["delete", &bundle.name]).good();
+    bundle.call(&["state", &bundle.name]).fails_with(1, "container does not exist");
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn paths_are_taken_from_where_the_spec_says() {
+    let mut bundle = Bundle::script("ls /from-root; ls /bound");
+    bundle.add_mount(json!({ "destination": "from-root", "type": "tmpfs", "source": "t" }));
+    std::fs::create_dir(bundle.path().join("beside")).unwrap();
+    std::fs::write(bundle.path().join("beside/file"), "").unwrap();
+    bundle.add_mount(json!({ "destination": "bound", "source": "beside", "options": ["rbind"] }));
+    let mut command = bundle.command(&["run", "-b", bundle.path().to_str().unwrap(), &bundle.name]);
+    assert_eq!(Said::from(command.current_dir("/").output().unwrap()).good(), "file\n");
+    bundle.set("root/path", json!("rootfs/bin/busybox"));
+    bundle.run().fails_with(1, "rootfs/bin/busybox: not a directory");
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn what_is_there_already_may_be_the_device_asked_for() {
+    let mut bundle = Bundle::script("stat -c %t:%T /there");
+    let path = bundle.rootfs().join("there");
+    let made = Command::new("mknod").arg(&path).args(["c", "1", "3"]).status().unwrap();
+    assert!(made.success());
+    bundle.set("linux/devices", json!([{ "path": "/there", "type": "c", "major": 1, "minor": 3 }]));
+    assert_eq!(bundle.run().good(), "1:3\n");
+    bundle.set("linux/devices", json!([{ "path": "/there", "type": "c", "major": 1, "minor": 5 }]));
+    bundle.run().fails_with(1, "mknod /there: file exists");
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn a_listener_that_nothing_is_sent_to_is_ignored() {
+    let mut bundle = Bundle::script("echo fine");
+    bundle.set(
+        "linux/seccomp",
+        json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/such/socket",
+            "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO" }] }),
+    );
+    assert_eq!(bundle.run().good(), "fine\n");
+}

@@ -59,6 +59,16 @@ fn a_failing_step_says_its_name_path_and_errno() {
 fn invalid_configurations_are_refused_with_the_field() {
     for (path, value, words) in [
         ("ociVersion", json!("2.0.0"), "ociVersion"),
+        ("ociVersion", json!("1.0"), "ociVersion"),
+        ("process", json!(null), "process: is missing"),
+        ("root", json!(null), "root.path: is missing"),
+        ("mounts", json!([{ "destination": "/x", "source": "/", "options": ["bind", "idmap"] }]), "mounts[0].options"),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "source": "/", "options": ["bind"],
+                "uidMappings": [{ "containerID": 0, "hostID": 1, "size": 1 }] }]),
+            "mounts[0].uidMappings",
+        ),
         ("process/args", json!([]), "process.args"),
         ("process/cwd", json!("tmp"), "process.cwd"),
         ("process/oomScoreAdj", json!(5000), "process.oomScoreAdj"),
@@ -80,6 +90,13 @@ fn invalid_configurations_are_refused_with_the_field() {
         ("linux/mountLabel", json!("a:b:c"), "linux.mountLabel"),
         ("linux/rootfsPropagation", json!("sideways"), "linux.rootfsPropagation"),
         ("linux/maskedPaths", json!(["relative"]), "linux.maskedPaths"),
+        ("linux/readonlyPaths", json!(["relative"]), "linux.readonlyPaths"),
+        (
+            "linux/resources",
+            json!({ "devices": [{ "allow": true, "access": "x" }] }),
+            "linux.resources.devices[0].access",
+        ),
+        ("linux/resources", json!({ "memory": { "limit": -5 } }), "linux.resources.memory.limit"),
         ("linux/cgroupsPath", json!("../../up"), "linux.cgroupsPath"),
         ("linux/resources", json!({ "memory": { "swappiness": 1000 } }), "linux.resources.memory.swappiness"),
     ] {

@@ -27,6 +27,29 @@ fn credentials_are_the_spec_s() {
     assert_eq!(lines.next().unwrap(), "NoNewPrivs:\t1");
 }
 
+/// The runtime itself lacks one; another is asked for where it is of no use.
+#[test]
+#[ignore = "needs root: makes containers"]
+fn capabilities_that_cannot_be_granted_are_told_of() {
+    let mut bundle = Bundle::script("grep -E '^Cap' /proc/self/status");
+    bundle.set(
+        "process/capabilities",
+        json!({ "bounding": ["CAP_CHOWN", "CAP_SETUID"], "permitted": ["CAP_CHOWN", "CAP_SETUID"],
+            "effective": ["CAP_CHOWN", "CAP_SETUID", "CAP_KILL"] }),
+    );
+    let inner = bundle.command(&["run", &bundle.name]);
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--bounding-set", "-setuid"]).arg(inner.get_program()).args(inner.get_args());
+    let said: crate::common::Said = command.current_dir(bundle.path()).output().unwrap().into();
+    for name in ["CAP_SETUID", "CAP_KILL"] {
+        assert!(said.err.contains(&format!("ignoring capability {name}: it cannot be granted")), "{}", said.err);
+    }
+    assert_eq!(said.err.lines().count(), 2, "{}", said.err);
+    let set = |name: &str| format!("Cap{name}:\t0000000000000001\n");
+    let out = said.good();
+    assert!([set("Prm"), set("Eff"), set("Bnd")].iter().all(|line| out.contains(line)), "{out}");
+}
+
 #[test]
 #[ignore = "needs root: makes containers"]
 fn its_world_is_its_own() {

@@ -104,3 +104,152 @@ fn an_idmapped_mount_shifts_owners() {
     }
     assert_eq!(said.good(), "4000:4000\n");
 }
+
+/// The spec's table "Linux mount options", and what a mount of each then shows (proc_pid_mountinfo(5)). Without a word of access times the
+/// kernel's default is relatime.
+const OPTIONS: &[(&str, &[&str])] = &[
+    ("async", &["rw"]),
+    ("atime", &["relatime"]),
+    ("defaults", &["rw", "relatime"]),
+    ("dev", &["rw"]),
+    ("diratime", &["rw"]),
+    ("dirsync", &["dirsync"]),
+    ("exec", &["rw"]),
+    ("iversion", &["rw"]),
+    ("lazytime", &["lazytime"]),
+    ("loud", &["rw"]),
+    ("mand", &["mand"]),
+    ("noatime", &["noatime"]),
+    ("nodev", &["nodev"]),
+    ("nodiratime", &["nodiratime"]),
+    ("noexec", &["noexec"]),
+    ("noiversion", &["rw"]),
+    ("nolazytime", &["rw"]),
+    ("nomand", &["rw"]),
+    ("norelatime", &["relatime"]),
+    ("nostrictatime", &["relatime"]),
+    ("nosuid", &["nosuid"]),
+    ("nosymfollow", &["nosymfollow"]),
+    ("private", &["rw"]),
+    ("ratime", &["relatime"]),
+    ("rdev", &["rw"]),
+    ("rdiratime", &["rw"]),
+    ("relatime", &["relatime"]),
+    ("rexec", &["rw"]),
+    ("rnoatime", &["noatime"]),
+    ("rnodev", &["nodev"]),
+    ("rnodiratime", &["nodiratime"]),
+    ("rnoexec", &["noexec"]),
+    ("rnorelatime", &["relatime"]),
+    ("rnostrictatime", &["relatime"]),
+    ("rnosuid", &["nosuid"]),
+    ("rnosymfollow", &["nosymfollow"]),
+    ("ro", &["ro"]),
+    ("rprivate", &["rw"]),
+    ("rrelatime", &["relatime"]),
+    ("rro", &["ro"]),
+    ("rrw", &["rw"]),
+    ("rshared", &["shared:"]),
+    ("rslave", &["rw"]),
+    ("rstrictatime", &["rw"]),
+    ("rsuid", &["rw"]),
+    ("rsymfollow", &["rw"]),
+    ("runbindable", &["unbindable"]),
+    ("rw", &["rw"]),
+    ("shared", &["shared:"]),
+    ("silent", &["rw"]),
+    ("slave", &["rw"]),
+    ("strictatime", &["rw"]),
+    ("suid", &["rw"]),
+    ("symfollow", &["rw"]),
+    ("sync", &["sync"]),
+    ("tmpcopyup", &["rw"]),
+    ("unbindable", &["unbindable"]),
+];
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn every_option_of_the_spec_is_understood() {
+    let mut bundle = Bundle::script("cat /proc/self/mountinfo");
+    for (option, _) in OPTIONS {
+        let point = format!("/made/{option}");
+        bundle.add_mount(json!({ "destination": point, "type": "tmpfs", "source": "t", "options": [option] }));
+        let bound = format!("/bound/{option}");
+        if !matches!(*option, "tmpcopyup" | "dirsync" | "lazytime" | "mand" | "sync") {
+            bundle.add_mount(
+                json!({ "destination": bound, "type": "none", "source": "rootfs/etc", "options": ["rbind", option] }),
+            );
+        }
+    }
+    let said = bundle.run();
+    let table = said.out.clone();
+    said.good();
+    for (option, words) in OPTIONS {
+        for place in ["made", "bound"] {
+            let point = format!("/{place}/{option}");
+            let Some(line) = table.lines().find(|line| line.split(' ').nth(4) == Some(&point)) else {
+                assert!(place == "bound", "{point}: {table}");
+                continue;
+            };
+            for word in *words {
+                let has =
+                    line.split([' ', ',']).any(|part| part == *word || (word.ends_with(':') && part.starts_with(word)));
+                assert!(has, "{point} is not {word}: {line}");
+            }
+            let strict = option.ends_with("strictatime") && !option.contains("no");
+            assert!(!strict || !line.contains("relatime") && !line.contains("noatime"), "{line}");
+        }
+    }
+    let features: serde_json::Value = serde_json::from_str(&bundle.call(&["features"]).good()).unwrap();
+    let known = features["mountOptions"].as_array().unwrap();
+    for option in OPTIONS.iter().map(|(option, _)| *option).chain(["bind", "rbind", "remount", "idmap", "ridmap"]) {
+        assert!(known.contains(&json!(option)), "{option} is missing in features");
+    }
+}
+
+/// A mount of the test's own, gone with it.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(args: &[&str], point: &std::path::Path) -> Mounted {
+        assert!(std::process::Command::new("mount").args(args).arg(point).status().unwrap().success());
+        Mounted(point.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
+fn the_root_propagates_as_asked() {
+    for (word, shows, hears) in [
+        ("slave", "master:", true),
+        ("private", "", false),
+        ("shared", "shared:", false),
+        ("unbindable", "unbindable", false),
+    ] {
+        let mut bundle =
+            Bundle::script("cat /proc/self/mountinfo; while test ! -e /tmp/go; do sleep 0.05; done; ls /etc");
+        bundle.set("linux/rootfsPropagation", json!(word));
+        let rootfs = bundle.rootfs();
+        let _own = Mounted::new(&["--bind", rootfs.to_str().unwrap()], &rootfs);
+        assert!(std::process::Command::new("mount").arg("--make-shared").arg(&rootfs).status().unwrap().success());
+        let out = bundle.create();
+        bundle.call(&["start", &bundle.name]).good();
+        let late = Mounted::new(&["-t", "tmpfs", "t"], &rootfs.join("etc"));
+        std::fs::write(rootfs.join("etc/mounted-later"), "").unwrap();
+        std::fs::write(rootfs.join("tmp/go"), "").unwrap();
+        bundle.wait_for("stopped");
+        let text = std::fs::read_to_string(out).unwrap();
+        let root = text.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        let fields = root.split(" - ").next().unwrap().split(' ').skip(6).collect::<Vec<_>>();
+        let is = if shows.is_empty() { fields.is_empty() } else { fields.len() == 1 && fields[0].starts_with(shows) };
+        assert!(is, "{word}: {text}");
+        assert_eq!(text.contains("mounted-later"), hears, "{word}: {text}");
+        drop(late);
+    }
+}

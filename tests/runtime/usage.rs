@@ -96,6 +96,28 @@ fn limits_come_from_standard_input_and_what_is_wrong_is_refused() {
     bundle.call(&["update", "--pids-limit", "5", &bundle.name]).fails_with(1, "container not running");
 }
 
+/// v1's kernel refuses it by itself.
+#[test]
+#[ignore = "needs root: makes containers and cgroups"]
+fn a_limit_below_what_is_used_is_refused_if_asked_for() {
+    let mut bundle = Bundle::script("dd if=/dev/zero of=/dev/shm/x bs=1M count=32; echo done > /tmp/done; sleep 1000");
+    bundle.set("linux/resources", json!({ "memory": { "limit": 128 << 20 } }));
+    bundle.run_detached();
+    let done = bundle.rootfs().join("tmp/done");
+    crate::common::wait_until("32 MiB", || std::fs::read_to_string(&done).is_ok_and(|text| !text.is_empty()));
+    let path = bundle.path().join("resources.json");
+    let update = |limit: u64| {
+        let resources = json!({ "memory": { "limit": limit, "checkBeforeUpdate": true } });
+        std::fs::write(&path, resources.to_string()).unwrap();
+        bundle.call(&["update", "--resources", path.to_str().unwrap(), &bundle.name])
+    };
+    update(16 << 20).fails_with(1, "linux.resources.memory.");
+    assert_eq!(file(&bundle, &["memory.max", "memory.limit_in_bytes"]), (128 << 20).to_string());
+    assert_eq!(bundle.status(), "running");
+    update(64 << 20).good();
+    assert_eq!(file(&bundle, &["memory.max", "memory.limit_in_bytes"]), (64 << 20).to_string());
+}
+
 #[test]
 #[ignore = "needs root: makes containers and cgroups"]
 fn files_of_the_unified_hierarchy_are_for_pure_v2() {

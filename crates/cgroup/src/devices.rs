@@ -81,7 +81,10 @@ impl DevicePolicy {
         for (position, rule) in rules.iter().enumerate() {
             let field = |name: &str| format!("linux.resources.devices[{position}].{name}");
             let access = access(rule.access.as_deref()).ok_or_else(|| {
-                CgroupError::invalid(field("access"), format!("{:?} is not made of r, w and m", rule.access))
+                CgroupError::invalid(
+                    field("access"),
+                    format!("{:?} is not made of r, w and m", rule.access.as_deref().unwrap_or_default()),
+                )
             })?;
             let kinds: &[DeviceKind] = match rule.kind.as_deref() {
                 None | Some("a" | "") => {

@@ -133,6 +133,12 @@ fn what_cannot_be_done_is_refused_with_its_field() {
         (r#"{"memory": {"limit": 10, "swap": 5}}"#, &few, "linux.resources.memory.swap: 5 (memory and swap together)"),
         (r#"{"memory": {"swap": 5}}"#, &v2(), "linux.resources.memory.swap: a limit of memory and swap together needs"),
         (r#"{"blockIO": {"weight": 5}}"#, &v2(), "linux.resources.blockIO.weight: 5 is not between"),
+        (
+            r#"{"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}}"#,
+            &v2(),
+            "linux.resources.blockIO.weightDevice[0]: neither weight nor leafWeight",
+        ),
+        (r#"{"rdma": {"mlx5_1": {}}}"#, &v2(), "linux.resources.rdma[\"mlx5_1\"]: neither hcaHandles nor hcaObjects"),
         (r#"{"hugepageLimits": [{"pageSize": "2XB"}]}"#, &v2(), "linux.resources.hugepageLimits[0].pageSize: \"2XB\""),
         (r#"{"unified": {"../x": "1"}}"#, &v2(), "linux.resources.unified: \"../x\" is not the name"),
         (r#"{"network": {"classID": 1}}"#, &v2(), "linux.resources.network: only exists"),

@@ -15,7 +15,9 @@ pub fn facts(spec: &Spec) -> Host {
     // Only where parameters are to be set does it matter whose they are.
     let joined =
         network.filter(|_| spec.linux.as_ref().is_some_and(|l| !l.sysctl.is_empty())).and_then(|n| n.path.as_deref());
+    let capabilities = process.filter(|p| p.capabilities.is_some()).and_then(|_| carboy_sys::process::capget().ok());
     Host {
+        capabilities: capabilities.map(|sets| sets.permitted),
         euid: rustix::process::geteuid().as_raw(),
         egid: rustix::process::getegid().as_raw(),
         apparmor: apparmor && Path::new("/sys/kernel/security/apparmor").exists(),

@@ -9,7 +9,7 @@ use crate::detect::{Hierarchies, Mode};
 use crate::devices::DevicePolicy;
 use crate::error::CgroupError;
 use crate::systemd::Property;
-use carboy_oci::runtime::{MemoryResources, Resources};
+use carboy_oci::runtime::{BlockIo, MemoryResources, Resources};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -194,13 +194,8 @@ fn check(resources: &Resources) -> Result<(), CgroupError> {
     if let Some(memory) = &resources.memory {
         check_memory(memory)?;
     }
-    if let Some(weight) = resources.block_io.as_ref().and_then(|io| io.weight).filter(|w| *w != 0)
-        && !(10..=1000).contains(&weight)
-    {
-        return Err(CgroupError::invalid(
-            "linux.resources.blockIO.weight",
-            format!("{weight} is not between 10 and 1000"),
-        ));
+    if let Some(io) = &resources.block_io {
+        check_block_io(io)?;
     }
     for (position, limit) in resources.hugepage_limits.iter().enumerate() {
         let valid = ["KB", "MB", "GB"].iter().any(|unit| {
@@ -213,6 +208,10 @@ fn check(resources: &Resources) -> Result<(), CgroupError> {
             ));
         }
     }
+    if let Some((device, _)) = resources.rdma.iter().find(|(_, l)| l.hca_handles.is_none() && l.hca_objects.is_none()) {
+        let field = format!("linux.resources.rdma[{device:?}]");
+        return Err(CgroupError::invalid(field, "neither hcaHandles nor hcaObjects is given"));
+    }
     if let Some(name) = resources.unified.keys().find(|name| name.contains('/') || name.is_empty()) {
         return Err(CgroupError::invalid(
             "linux.resources.unified",
@@ -220,6 +219,20 @@ fn check(resources: &Resources) -> Result<(), CgroupError> {
         ));
     }
     Ok(())
+}
+
+fn check_block_io(io: &BlockIo) -> Result<(), CgroupError> {
+    let field = |name: &str| format!("linux.resources.blockIO.{name}");
+    if let Some(weight) = set(io.weight).filter(|weight| !(10..=1000).contains(weight)) {
+        return Err(CgroupError::invalid(field("weight"), format!("{weight} is not between 10 and 1000")));
+    }
+    match io.weight_device.iter().position(|device| device.weight.is_none() && device.leaf_weight.is_none()) {
+        Some(position) => {
+            let reason = "neither weight nor leafWeight is given";
+            Err(CgroupError::invalid(field(&format!("weightDevice[{position}]")), reason))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_memory(memory: &MemoryResources) -> Result<(), CgroupError> {

@@ -7,9 +7,8 @@ use carboy_oci::runtime::{Linux, Spec};
 
 /// Fields that are known and cannot be honoured, and those that contradict each other.
 pub fn check(spec: &Spec, linux: &Linux) -> Result<()> {
-    let major = spec.oci_version.split('.').next().unwrap_or("");
-    if major != "1" {
-        return Err(Error::invalid("ociVersion", format!("{:?} is not 1.x", spec.oci_version)));
+    if !is_version(&spec.oci_version) {
+        return Err(Error::invalid("ociVersion", format!("{:?} is no version 1.x.y", spec.oci_version)));
     }
     if linux.intel_rdt.is_some() {
         return Err(Error::invalid("linux.intelRdt", "is not supported: this runtime makes no resctrl groups"));
@@ -28,6 +27,23 @@ pub fn check(spec: &Spec, linux: &Linux) -> Result<()> {
         }
         _ => check_uts(spec, linux),
     }
+}
+
+/// A version by the rules of SemVer 2.0.0 (items 2, 9 and 10), the major number of which is 1.
+fn is_version(text: &str) -> bool {
+    let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
+    let (core, before) = text.split_once('-').map_or((text, None), |(core, before)| (core, Some(before)));
+    let number = |part: &str| part == "0" || (!part.starts_with('0') && is_number(part));
+    let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    core.starts_with("1.")
+        && core.split('.').count() == 3
+        && core.split('.').all(number)
+        && before.is_none_or(|b| b.split('.').all(|part| word(part) && (!is_number(part) || number(part))))
+        && build.is_none_or(|b| b.split('.').all(word))
+}
+
+fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c.is_ascii_digit())
 }
 
 fn check_hooks(spec: &Spec) -> Result<()> {
@@ -111,4 +127,32 @@ pub fn sysctl_path(name: &str, linux: &Linux, host: &Host) -> Result<String> {
         return Err(Error::invalid(field(), "not allowed in host network namespace"));
     }
     if own(kind) { Ok(path) } else { Err(Error::invalid(field(), format!("needs a {kind} namespace of its own"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_version;
+
+    #[test]
+    fn versions_are_those_of_semver() {
+        for good in ["1.0.0", "1.0.2-dev", "1.3.0", "1.0.0-rc.1+build.5", "1.0.0-rc5", "1.20.3+007", "1.0.0--"] {
+            assert!(is_version(good), "{good}");
+        }
+        for bad in [
+            "",
+            "1",
+            "1.0",
+            "2.0.0",
+            "1.0.0.0",
+            "1.01.0",
+            "1.x.0",
+            "1.0.0-",
+            "1.0.0-a..b",
+            "1.0.0-01",
+            "1.0.0+",
+            "v1.0.0",
+        ] {
+            assert!(!is_version(bad), "{bad}");
+        }
+    }
 }

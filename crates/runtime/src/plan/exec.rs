@@ -54,7 +54,7 @@ pub fn plan_exec(
     preserved: u32,
 ) -> Result<Plan> {
     process::check(process)?;
-    let mut planner = Planner::new(host);
+    let mut planner = Planner::new(host, container.own);
     planner.make_cwd = false;
     planner.affinity(process.exec_cpu_affinity.as_ref(), When::Initial)?;
     planner.place("linux.cgroupsPath", placement);

@@ -57,6 +57,8 @@ pub struct Host {
     pub apparmor: bool,
     /// Whether the kernel has SELinux.
     pub selinux: bool,
+    /// Capabilities of this process, as a bit mask: what it can grant without a user namespace. `None` is all.
+    pub capabilities: Option<u64>,
     /// Whether the network namespace that is to be joined is the runtime's own.
     pub network_is_own: bool,
 }
@@ -97,6 +99,8 @@ pub struct Planner<'a> {
     setgroups_denied: bool,
     readonly_dev: bool,
     make_cwd: bool,
+    /// Capabilities that can be granted: in a user namespace of its own, all.
+    grantable: u64,
     late_filter: Option<Filter>,
     /// A cgroup that is made around the process, later.
     adoption: Option<Placement>,
@@ -115,7 +119,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     check::check(spec, linux)?;
     process::check(process)?;
     let namespaces = plan_namespaces(linux)?;
-    let mut planner = Planner::new(host);
+    let mut planner = Planner::new(host, namespaces.own);
     // In a new user namespace init could not raise them.
     let outer_limits = namespaces.new & flag::NEWUSER != 0 && host.euid == 0 && !process.rlimits.is_empty();
     planner.birth(process, linux, &namespaces, placement)?;
@@ -161,7 +165,8 @@ pub fn session_keyring(id: &str) -> String {
 }
 
 impl<'a> Planner<'a> {
-    fn new(host: &'a Host) -> Planner<'a> {
+    /// For a container with these namespaces of its own.
+    fn new(host: &'a Host, own: u64) -> Planner<'a> {
         Planner {
             host,
             steps: Vec::with_capacity(48),
@@ -169,6 +174,7 @@ impl<'a> Planner<'a> {
             setgroups_denied: false,
             readonly_dev: false,
             make_cwd: true,
+            grantable: if own & flag::NEWUSER != 0 { u64::MAX } else { host.capabilities.unwrap_or(u64::MAX) },
             late_filter: None,
             adoption: None,
             hierarchies: None,
@@ -300,6 +306,8 @@ impl<'a> Planner<'a> {
             }
         };
         let shared = flag == propagation::SHARED;
+        // What is unbindable could not even be made the root: that comes last ([`Action::RootPropagation`]).
+        let flag = if flag == propagation::UNBINDABLE { propagation::PRIVATE } else { flag };
         self.init("linux.rootfsPropagation", Action::Isolate(flag));
         self.init("root.path", Action::Root { path: rootfs, shared });
         Ok(())

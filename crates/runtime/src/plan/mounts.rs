@@ -66,6 +66,9 @@ pub fn plan_mount(
         warnings.push(format!("{}: {} means nothing here and is ignored", field("options"), words.join(", ")));
         options.data.clear();
     }
+    for word in &options.without_effect {
+        warnings.push(format!("{}: {word} has no counterpart in the kernel and is ignored", field("options")));
+    }
     let label = linux.mount_label.as_deref().filter(|label| !label.is_empty());
     let label = label.and_then(|label| add_label(label, kind, &source, &mut options.data));
     let id_map = id_map(mount, &options, &source, linux, &field)?;

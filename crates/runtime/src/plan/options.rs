@@ -21,6 +21,8 @@ pub struct Options {
     pub copy_up: bool,
     /// `idmap` or `ridmap`: whether recursive.
     pub id_map: Option<bool>,
+    /// Words that are known and do nothing.
+    pub without_effect: Vec<&'static str>,
     /// Key and value for the file system.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -63,14 +65,16 @@ const SUPERBLOCK: &[(&str, Option<&str>)] = &[
     ("nomand", None),
     ("lazytime", Some("lazytime")),
     ("nolazytime", None),
-    ("silent", Some("silent")),
     ("loud", None),
-    ("iversion", Some("iversion")),
     ("noiversion", None),
     ("defaults", None),
     ("acl", None),
     ("noacl", None),
 ];
+
+/// Words that the kernel's mount interface by file descriptors has no flag for. They change nothing that can be seen: messages in the kernel's
+/// log, and versions of files, which file systems that have them keep without being told (ext4 from Linux 6.1 on, tmpfs from 6.6).
+const WITHOUT_EFFECT: &[&str] = &["silent", "iversion"];
 
 /// Flag and recursiveness of a propagation word, such as `rslave`.
 pub fn propagation_of(word: &str) -> Option<(u64, bool)> {
@@ -107,6 +111,9 @@ impl Options {
         if let Some((_, flag)) = SUPERBLOCK.iter().find(|(name, _)| *name == word) {
             return self.data.extend(flag.map(|flag| (flag.to_owned(), None)));
         }
+        if let Some(known) = WITHOUT_EFFECT.iter().find(|known| **known == word) {
+            return self.without_effect.push(known);
+        }
         match word {
             "bind" => self.bind = Some(self.bind.unwrap_or(false)),
             "rbind" => self.bind = Some(true),
@@ -132,7 +139,7 @@ pub fn words() -> Vec<String> {
     let plain = ATTRIBUTES.iter().map(|(word, ..)| (*word).to_owned());
     let recursive = ATTRIBUTES.iter().map(|(word, ..)| format!("r{word}"));
     let propagation = PROPAGATION.iter().flat_map(|(word, _)| [(*word).to_owned(), format!("r{word}")]);
-    let others = SUPERBLOCK.iter().map(|(word, _)| (*word).to_owned());
+    let others = SUPERBLOCK.iter().map(|(word, _)| word).chain(WITHOUT_EFFECT).map(|word| (*word).to_owned());
     let own = ["bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"].map(str::to_owned);
     let mut words: Vec<String> = plain.chain(recursive).chain(propagation).chain(others).chain(own).collect();
     words.sort();

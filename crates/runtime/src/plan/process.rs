@@ -154,10 +154,13 @@ impl Planner<'_> {
     fn identity(&mut self, process: &Process) -> Identity {
         let capabilities =
             process.capabilities.as_ref().map(|sets| {
-                let (masks, unknown) = capabilities::masks(sets);
+                let (asked, unknown) = capabilities::masks(sets);
                 self.warnings.extend(unknown.into_iter().map(|name| format!("ignoring unknown capability {name}")));
-                let lost = masks.ambient & !(masks.permitted & masks.inheritable);
-                self.warnings.extend(capabilities::names(lost).map(|name| {
+                let (masks, lost) = capabilities::granted(asked, self.grantable);
+                self.warnings.extend(
+                    capabilities::names(lost).map(|name| format!("ignoring capability {name}: it cannot be granted")),
+                );
+                self.warnings.extend(capabilities::names(asked.ambient & !masks.ambient).map(|name| {
                     format!("ignoring ambient capability {name}: it is not both permitted and inheritable")
                 }));
                 masks
