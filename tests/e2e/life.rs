@@ -138,3 +138,16 @@ fn many_at_once() {
     });
     assert_eq!(env.carboy(["ps", "-aq"]).ok(), "");
 }
+
+#[test]
+#[ignore = "needs root"]
+fn what_a_container_has_written_is_counted() {
+    let env = Env::new();
+    env.load_busybox();
+    let script = "echo hello > /f; mkdir /d; head -c 10000 /dev/zero > /d/x; ln /d/x /d/y; rm /etc/group";
+    env.carboy(["run", "--name", "w", "--network", "none", "busybox", "sh", "-c", script]).ok();
+    let image: u64 = env.carboy(["image", "inspect", "-s", "-f", "{{.Size}}", "busybox"]).ok().trim().parse().unwrap();
+    let sizes = env.carboy(["inspect", "-t", "container", "--size", "-f", "{{.SizeRw}} {{.SizeRootFs}}", "w"]).ok();
+    assert_eq!(sizes, format!("10006 {}\n", image + 10006), "as docker counts: lengths of files, each once");
+    assert_eq!(env.carboy(["inspect", "-f", "{{.SizeRw}}", "w"]).ok(), "<nil>\n", "only who asks waits for it");
+}

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::record::{Container, Status};
 use carboy_image::{CheckOptions, Finding, Image, Removed, Usage};
-use carboy_store::tree_size;
+use carboy_store::{tree_length, tree_size};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -56,6 +56,19 @@ impl Engine {
             (container, bytes)
         });
         Ok(DiskUsage { images: usage, used_images, containers: containers.collect(), volumes })
+    }
+
+    /// Bytes in the files that a container has written, and in those with its image's.
+    ///
+    /// # Errors
+    /// If its image cannot be read.
+    pub fn sizes(&self, container: &Container) -> Result<(u64, u64)> {
+        let own = tree_length(&container.dir.join("upper"));
+        let image = match &container.record.image {
+            Some(image) => self.images()?.get(&image.id)?,
+            None => None,
+        };
+        Ok((own, own + image.map_or(0, |image| image.size)))
     }
 
     /// Removes images that no container is of: those without a tag, or `all`.

@@ -71,6 +71,8 @@ pub const DOCKER_OPTIONAL: &[(&str, Zero)] = &[
     ("OnBuild", Zero::List),
     ("OsVersion", Zero::Text),
     ("Shell", Zero::List),
+    ("SizeRootFs", Zero::Nil),
+    ("SizeRw", Zero::Nil),
     ("StopSignal", Zero::Text),
     ("User", Zero::Text),
     ("Variant", Zero::Text),

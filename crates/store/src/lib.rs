@@ -43,4 +43,4 @@ pub use lease::Lease;
 pub use open::Store;
 pub use refs::Ref;
 pub use scan::Scanned;
-pub use space::{Space, tree_size, tree_size_unseen};
+pub use space::{Space, tree_length, tree_size, tree_size_unseen};

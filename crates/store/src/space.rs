@@ -28,6 +28,20 @@ pub fn tree_size(path: &Path) -> u64 {
     tree_size_unseen(path, &mut HashSet::new())
 }
 
+/// Bytes in the files below a path, as their lengths say and each file once; folders and the disk's blocks do not count.
+pub fn tree_length(path: &Path) -> u64 {
+    let (mut open, mut seen, mut bytes) = (vec![path.to_owned()], HashSet::new(), 0);
+    while let Some(path) = open.pop() {
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        if meta.is_dir() {
+            open.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else if meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino())) {
+            bytes += meta.len();
+        }
+    }
+    bytes
+}
+
 /// [`tree_size`] without the files of several names that are in `seen` already, to which the others are added: device and inode.
 pub fn tree_size_unseen(path: &Path, seen: &mut HashSet<(u64, u64)>) -> u64 {
     let mut open = vec![path.to_owned()];

@@ -10,8 +10,11 @@ pub(crate) struct InspectArgs {
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
     /// container or image
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
+    /// Of containers: what they have written, and that with their image, in bytes
+    #[arg(short, long)]
+    pub(crate) size: bool,
     /// Of docker://NAME and other transports: the manifest's very bytes
     #[arg(long)]
     pub(crate) raw: bool,

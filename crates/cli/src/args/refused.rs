@@ -16,7 +16,7 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
     let name = name.strip_prefix("--src-").or_else(|| name.strip_prefix("--dest-")).unwrap_or(name);
     Some(match name.trim_start_matches('-') {
         "compress" | "compress-format" | "compress-level" | "decompress" => COMPRESS,
-        "compression-level" | "force-compression" => COMPRESS,
+        "compression-format" | "compression-level" | "force-compression" => COMPRESS,
         "encryption-key" | "decryption-key" | "encrypt-layer" => CRYPT,
         "daemon-host" => DAEMON,
         "override-os" | "override-arch" | "override-variant" => PLATFORM,
@@ -30,6 +30,7 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
         "oci-accept-uncompressed-layers" => "layers are copied as they are: leave it out",
         "platform" => "an image in the store is of one platform, chosen when it is pulled: leave it out",
         "compatible" => "the columns are docker's in any case: leave it out",
+        "history" => "the names that an image once had are not kept: leave it out",
         "features" => "use --os-features or --annotation",
         _ => return None,
     })
@@ -46,6 +47,7 @@ mod tests {
             ("--sign-by", "cosign"),
             ("--src-registry-token", "--creds"),
             ("--override-arch", "--platform"),
+            ("--history", "leave it out"),
         ] {
             assert!(instead_of(option).is_some_and(|text| text.contains(words)), "{option}");
         }

@@ -180,6 +180,9 @@ pub(crate) struct LoginArgs {
 /// `logout`.
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArgs {
+    /// Kept for skopeo's sake: no registry is asked
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) tls_verify: Option<bool>,
     /// File with the credentials, instead of docker's and podman's
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,

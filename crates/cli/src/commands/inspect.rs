@@ -35,7 +35,7 @@ pub(super) fn inspect(global: &Global, args: &InspectArgs, kind: Option<&str>) -
     let engine = settings::engine(global)?;
     let (mut found, mut code) = (Vec::new(), 0);
     for name in &args.names {
-        match one(&engine, name, kind) {
+        match one(&engine, name, kind, args.size) {
             Ok(value) => found.push(value),
             Err(failure) => {
                 output::error_line(&failure.to_string());
@@ -68,10 +68,18 @@ fn is_image(global: &Global, name: &str) -> bool {
             .is_ok_and(|engine| engine.images().is_ok_and(|i| matches!(i.find(name), Ok(Some(_)))))
 }
 
-fn one(engine: &Engine, name: &str, kind: Option<&str>) -> Result<Value, Failure> {
+fn one(engine: &Engine, name: &str, kind: Option<&str>, with_size: bool) -> Result<Value, Failure> {
     if kind != Some("image") {
         match engine.container(name) {
-            Ok(container) => return Ok(container_json(&container)),
+            Ok(container) => {
+                let mut value = container_json(&container);
+                if let Some(object) = value.as_object_mut().filter(|_| with_size) {
+                    let (own, whole) = engine.sizes(&container)?;
+                    object.insert("SizeRw".into(), own.into());
+                    object.insert("SizeRootFs".into(), whole.into());
+                }
+                return Ok(value);
+            }
             Err(Error::NoSuchContainer(_)) if kind.is_none() => {}
             Err(e) => return Err(e.into()),
         }
