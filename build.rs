@@ -1,9 +1,16 @@
-//! Where the functions of the runtime lie in its file.
+//! How the small programs, which are paid for per container, lie in their files.
 
 fn main() {
-    let layout = "src/bin/carboy-runtime.ld";
-    println!("cargo::rerun-if-changed={layout}");
     let top = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let script = |binary: &str, name: &str| {
+        println!("cargo::rerun-if-changed=src/bin/{name}");
+        println!("cargo::rustc-link-arg-bin={binary}=-Wl,-T,{top}/src/bin/{name}");
+    };
     // What every container's start executes is put side by side (dev/hot-functions): some thirty page faults and 0.6 MB less.
-    println!("cargo::rustc-link-arg-bin=carboy-runtime=-Wl,-T,{top}/{layout}");
+    script("carboy-runtime", "carboy-runtime.ld");
+    // Other profiles unwind.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        script("carboy-runtime", "no-unwinding.ld");
+        script("carboy-monitor", "no-unwinding.ld");
+    }
 }

@@ -1,7 +1,9 @@
 //! Limits, read back from the kernel.
 
-use crate::common::{Bundle, cgroups_of};
+use crate::common::{Bundle, Said, binary, cgroups_of};
 use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 pub(crate) fn file(bundle: &Bundle, names: &[&str]) -> String {
     let folders = cgroups_of(&bundle.name);
@@ -185,5 +187,30 @@ fn a_writable_cgroup_is_its_user_s() {
                 assert_eq!(inner().is_empty(), expected == 0);
             }
         }
+    }
+}
+
+/// A directory of /sys/fs/cgroup may have the name of a hierarchy that is mounted elsewhere, or not at all.
+#[test]
+#[ignore = "needs root: makes containers and cgroups, and unmounts a hierarchy in a mount namespace of its own"]
+fn hierarchies_that_are_not_where_their_names_say_are_done_without() {
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return;
+    }
+    for hierarchy in ["pids", "blkio", "unified"] {
+        let mut bundle = Bundle::script("cat /proc/self/cgroup");
+        // In one of its own it would see roots only.
+        bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
+        bundle.command(&[]);
+        let script = format!("mount --make-rprivate / && umount /sys/fs/cgroup/{hierarchy} && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script, "sh", binary(), "--root"]).arg(bundle.state_root());
+        command.args(["run", &bundle.name]).current_dir(bundle.path()).stdin(Stdio::null());
+        let text = Said::from(command.output().unwrap()).good();
+        let line = |key: &str| text.lines().find(|line| line.contains(key)).unwrap_or_default().to_owned();
+        let key = if hierarchy == "unified" { "0::" } else { hierarchy };
+        assert!(!line(key).contains(&bundle.name), "{text}");
+        assert!(line(":memory:").contains(&bundle.name), "{text}");
+        assert_eq!(cgroups_of(&bundle.name), Vec::<PathBuf>::new());
     }
 }

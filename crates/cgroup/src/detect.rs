@@ -1,9 +1,14 @@
-//! Which hierarchies are mounted where. Never assumed: read from /sys/fs/cgroup where it is laid out as usual, otherwise from
-//! /proc/self/mountinfo.
+//! Which hierarchies are mounted where: read from /sys/fs/cgroup where it is laid out as usual, otherwise from /proc/self/mountinfo.
+//!
+//! [`Hierarchies::guess`] takes names for what they say. A hierarchy that is not where its name says shows when a file of it is opened;
+//! then [`Hierarchies::detect`], which looks at each, tells whether that was the reason.
 
+use crate::dir;
 use crate::error::CgroupError;
+use crate::path::parse_own;
 use carboy_sys::mountinfo;
 use rustix::fs::{CWD, Dir, FileType, FsWord, Mode as OpenMode, OFlags, openat, statfs};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 const STANDARD: &str = "/sys/fs/cgroup";
@@ -60,6 +65,23 @@ pub struct Hierarchies {
     pub unified: Option<PathBuf>,
 }
 
+/// What a directory in /sys/fs/cgroup is.
+enum Kind {
+    V1,
+    V2,
+    Other,
+}
+
+impl Kind {
+    fn of(mount: &Path) -> Option<Kind> {
+        Some(match statfs(mount).ok()?.f_type {
+            CGROUP_V2 => Kind::V2,
+            CGROUP_V1 => Kind::V1,
+            _ => Kind::Other,
+        })
+    }
+}
+
 impl Hierarchies {
     /// Finds what is mounted: one statfs(2) on a pure v2 machine, one directory listing and a statfs for each entry on the usual v1
     /// layout.
@@ -67,9 +89,29 @@ impl Hierarchies {
     /// # Errors
     /// When there is none.
     pub fn detect() -> Result<Self, CgroupError> {
+        Self::find(|| Self::usual_layout(Path::new(STANDARD), |_, mount| Kind::of(mount)))
+    }
+
+    /// The same without a look at each v1 hierarchy (some 5 µs each): a directory whose name says what it is, and that the kernel knows a
+    /// hierarchy for, counts as its mount point.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn guess(own: &OwnCgroups) -> Result<Self, CgroupError> {
+        Self::find(|| {
+            let own = parse_own(own.text().ok()?);
+            Self::usual_layout(Path::new(STANDARD), |name, mount| match name {
+                // A mistake here would not show as a file that is missing.
+                "unified" => Kind::of(mount),
+                name => controllers_of(name)?.iter().all(|name| own.contains_key(name)).then_some(Kind::V1),
+            })
+        })
+    }
+
+    fn find(usual: impl FnOnce() -> Option<Self>) -> Result<Self, CgroupError> {
         let found = match statfs(STANDARD).map(|fs| fs.f_type) {
             Ok(CGROUP_V2) => Hierarchies { v1: Vec::new(), unified: Some(STANDARD.into()) },
-            Ok(TMPFS) => match Self::usual_layout(Path::new(STANDARD)) {
+            Ok(TMPFS) => match usual() {
                 Some(found) => found,
                 None => Self::from_mountinfo()?,
             },
@@ -93,7 +135,7 @@ impl Hierarchies {
     }
 
     /// Directories named after their controllers; `None` if some cgroup mount has a name that does not tell.
-    fn usual_layout(base: &Path) -> Option<Self> {
+    fn usual_layout(base: &Path, kind: impl Fn(&str, &Path) -> Option<Kind>) -> Option<Self> {
         let fd = openat(CWD, base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, OpenMode::empty()).ok()?;
         let mut found = Hierarchies::default();
         for entry in Dir::new(fd).ok()? {
@@ -104,10 +146,10 @@ impl Hierarchies {
                 continue;
             }
             let mount = base.join(name);
-            match statfs(&mount).ok()?.f_type {
-                CGROUP_V2 => found.unified = Some(mount),
-                CGROUP_V1 => found.v1.push(Hierarchy { controllers: controllers_of(name)?, mount }),
-                _ => {}
+            match kind(name, &mount)? {
+                Kind::V2 => found.unified = Some(mount),
+                Kind::V1 => found.v1.push(Hierarchy { controllers: controllers_of(name)?, mount }),
+                Kind::Other => {}
             }
         }
         found.v1.sort_by(|a, b| a.mount.cmp(&b.mount));
@@ -137,6 +179,24 @@ impl Hierarchies {
             }
         }
         found
+    }
+}
+
+/// In which cgroups the calling process is: /proc/self/cgroup, read once if it is needed.
+#[derive(Debug, Default)]
+pub struct OwnCgroups(OnceCell<String>);
+
+impl OwnCgroups {
+    /// Lines `ID:controllers:path` (cgroups(7)).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn text(&self) -> Result<&str, CgroupError> {
+        let file = "/proc/self/cgroup";
+        if self.0.get().is_none() {
+            let _ = self.0.set(dir::read_whole(CWD, file).map_err(|e| CgroupError::io("read", file, e))?);
+        }
+        Ok(self.0.get().map_or("", String::as_str))
     }
 }
 
@@ -182,7 +242,10 @@ mod tests {
         assert_eq!(controllers_of("systemd").unwrap(), ["name=systemd"]);
         assert!(controllers_of("limits").is_none());
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(Hierarchies::usual_layout(empty.path()).unwrap(), Hierarchies::default());
+        let none = |_: &str, _: &Path| None;
+        assert_eq!(Hierarchies::usual_layout(empty.path(), none).unwrap(), Hierarchies::default());
+        std::fs::create_dir(empty.path().join("cpu")).unwrap();
+        assert!(Hierarchies::usual_layout(empty.path(), none).is_none());
     }
 
     #[test]
@@ -192,5 +255,12 @@ mod tests {
         detected.v1.sort_by(|a, b| a.mount.cmp(&b.mount));
         listed.v1.sort_by(|a, b| a.mount.cmp(&b.mount));
         assert_eq!(detected, listed);
+        let mut guessed = Hierarchies::guess(&OwnCgroups::default()).unwrap();
+        guessed.v1.sort_by(|a, b| a.mount.cmp(&b.mount));
+        assert_eq!(guessed, listed);
+        // Of what the kernel does not know nothing is believed.
+        let none = OwnCgroups::default();
+        none.0.set(String::new()).unwrap();
+        assert_eq!(Hierarchies::guess(&none).unwrap(), Hierarchies::from_mountinfo().unwrap());
     }
 }

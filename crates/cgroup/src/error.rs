@@ -94,6 +94,11 @@ impl CgroupError {
         }
     }
 
+    /// Whether a directory or a file was not there, perhaps because no hierarchy is.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, CgroupError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         CgroupError::Io { operation, path: path.into(), source: source.into() }
     }

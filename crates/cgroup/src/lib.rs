@@ -35,7 +35,7 @@ mod v1;
 mod v2;
 
 pub use dbus::DbusError;
-pub use detect::{Hierarchies, Hierarchy, Mode};
+pub use detect::{Hierarchies, Hierarchy, Mode, OwnCgroups};
 pub use devices::{DeviceKind, DevicePolicy, Rule as DevicePolicyRule, device_program};
 pub use error::CgroupError;
 pub use manager::{CgroupManager, Joiner, killed_at_birth, open, own, reopen, reopen_membership};

@@ -1,7 +1,7 @@
 //! The interface to one container's cgroup, whatever the hierarchies, and what the implementations share.
 
-use crate::detect::{Hierarchies, Hierarchy, Mode};
-use crate::dir::{self, CgroupDir, write_once};
+use crate::detect::{Hierarchies, Hierarchy, Mode, OwnCgroups};
+use crate::dir::{CgroupDir, write_once};
 use crate::error::CgroupError;
 use crate::oom::OomWatch;
 use crate::path::{CgroupPath, parse_own};
@@ -10,7 +10,6 @@ use crate::stats::Stats;
 use crate::systemd::Location;
 use crate::v1::V1Cgroup;
 use crate::v2::V2Cgroup;
-use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
@@ -101,13 +100,14 @@ pub trait CgroupManager {
 ///
 /// # Errors
 /// When a relative path needs the runtime's own cgroup and /proc/self/cgroup cannot be read.
-pub fn open(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Box<dyn CgroupManager>, CgroupError> {
+pub fn open(
+    hierarchies: &Hierarchies,
+    path: &CgroupPath,
+    own: &OwnCgroups,
+) -> Result<Box<dyn CgroupManager>, CgroupError> {
     let own = match path {
         CgroupPath::Absolute(_) => BTreeMap::new(),
-        CgroupPath::Relative(_) => {
-            let file = "/proc/self/cgroup";
-            parse_own(&dir::read_whole(CWD, file).map_err(|e| CgroupError::io("read", file, e))?)
-        }
+        CgroupPath::Relative(_) => parse_own(own.text()?),
     };
     let unified = hierarchies.unified.as_ref().map(|mount| V2Cgroup::new(mount, path.below(mount, "", &own)));
     match (hierarchies.mode(), unified) {
@@ -127,8 +127,7 @@ pub fn open(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Box<dyn Cgro
 /// # Errors
 /// When /proc/self/cgroup cannot be read.
 pub fn own(hierarchies: &Hierarchies) -> Result<Location, CgroupError> {
-    let file = "/proc/self/cgroup";
-    let own = parse_own(&std::fs::read_to_string(file).map_err(|e| CgroupError::io("read", file, e))?);
+    let own = parse_own(OwnCgroups::default().text()?);
     let mine = |key: &str, mount: &PathBuf| mount.join(own.get(key).cloned().unwrap_or_default());
     let v1 = hierarchies.v1.iter().map(|hierarchy| {
         let first = hierarchy.controllers.first().map(String::as_str).unwrap_or_default();
@@ -302,12 +301,11 @@ pub(crate) fn kill_by_list(cgroup: &impl CgroupManager) -> Result<(), CgroupErro
 
 /// Whether a child that was cloned into a cgroup was killed by the kernel at birth, as it does by mistake once `cgroup.kill` has been
 /// used on the parent's cgroup or on the new one (see the crate's documentation). The signal is there before clone3(2)
-/// returns, so asking at once is enough; such a child has not run an instruction and can simply be made again, outside.
-pub fn killed_at_birth(pid: i32) -> bool {
-    let path = format!("/proc/{pid}/stat");
-    let dying = || std::fs::read_to_string(&path).map_or(true, |stat| is_dying(&stat));
+/// returns, so asking at once is enough; such a child has not run an instruction and can simply be made again, outside. `stat` gives
+/// the child's /proc/PID/stat, read anew.
+pub fn killed_at_birth(mut stat: impl FnMut() -> String) -> bool {
     // The flags are read before the pending signals: a child that takes its SIGKILL between the two shows neither, but only once.
-    dying() || dying()
+    is_dying(&stat()) || is_dying(&stat())
 }
 
 /// proc_pid_stat(5): the state, the flags `PF_EXITING` and `PF_SIGNALED`, or a pending SIGKILL.
@@ -324,7 +322,8 @@ mod tests {
 
     #[test]
     fn the_dying_are_told_from_the_living() {
-        assert!(!killed_at_birth(std::process::id() as i32));
+        assert!(!killed_at_birth(|| std::fs::read_to_string("/proc/self/stat").unwrap()));
+        assert!(killed_at_birth(String::new));
         let rest = "0 0 0 0 20 0 1 0 1 1 1 1 1 1 1 1 1";
         assert!(is_dying(&format!("7 (a) b) R 1 1 1 0 -1 4194304 0 0 0 0 {rest} 256 0 0 0")));
         assert!(!is_dying(&format!("7 (a) b) R 1 1 1 0 -1 4194304 0 0 0 0 {rest} 0 0 0 0")));

@@ -62,12 +62,6 @@ impl V1Cgroup {
             Ok(reached)
         })
     }
-
-    /// Any directory, to ask which processes there are.
-    fn membership(&self) -> Result<CgroupDir, CgroupError> {
-        let first = self.path("pids").or_else(|| self.parts.first().map(|(_, path)| path));
-        CgroupDir::open(first.ok_or(CgroupError::NoHierarchy)?)
-    }
 }
 
 /// A new cpuset is empty, and no process can enter an empty one: each missing level takes its parent's.
@@ -187,7 +181,14 @@ impl CgroupManager for V1Cgroup {
     }
 
     fn pids(&self) -> Result<Vec<i32>, CgroupError> {
-        self.membership()?.procs_below()
+        // Any directory will do. One that has not been made yet, or lies in no hierarchy, knows of none.
+        for path in self.path("pids").into_iter().chain(self.parts.iter().map(|(_, path)| path)) {
+            match CgroupDir::open(path).and_then(|dir| dir.procs_below()) {
+                Err(e) if e.is_missing() => {}
+                result => return result,
+            }
+        }
+        Ok(Vec::new())
     }
 
     fn cpu_quota(&self) -> Result<(i64, u64), CgroupError> {

@@ -1,7 +1,9 @@
 //! Real cgroups on the running kernel, whatever its arrangement.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use carboy_cgroup::{CgroupError, CgroupManager, CgroupPath, Hierarchies, Joiner, Mode, PlanOptions, open, plan};
+use carboy_cgroup::{
+    CgroupError, CgroupManager, CgroupPath, Hierarchies, Joiner, Mode, OwnCgroups, PlanOptions, open, plan,
+};
 use carboy_oci::runtime::{CpuResources, MemoryResources, PidsResources, Resources};
 use carboy_sys::clone::{Clone, clone3};
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -58,7 +60,8 @@ impl Guarded {
     fn new(name: &str) -> Self {
         let hierarchies = Hierarchies::detect().unwrap();
         let path = format!("/carboy-test-{}/{name}", std::process::id());
-        let cgroup = open(&hierarchies, &CgroupPath::parse(Some(&path), "unused").unwrap()).unwrap();
+        let cgroup =
+            open(&hierarchies, &CgroupPath::parse(Some(&path), "unused").unwrap(), &OwnCgroups::default()).unwrap();
         Guarded { cgroup, hierarchies, members: Vec::new() }
     }
 
@@ -130,7 +133,10 @@ fn who_is_killed_at_birth_is_known() {
         let joiner = test.cgroup.joiner().unwrap();
         match clone3(0, joiner.clone_into()).unwrap() {
             Clone::Child => carboy_sys::process::exit_now(7),
-            Clone::Parent { pid, pidfd } => (carboy_cgroup::killed_at_birth(pid), Member { pid, pidfd }),
+            Clone::Parent { pid, pidfd } => {
+                let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                (carboy_cgroup::killed_at_birth(stat), Member { pid, pidfd })
+            }
         }
     };
     // One that ends by itself may be gone when it is asked about; it must not be taken for one that was killed every time.

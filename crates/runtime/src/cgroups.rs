@@ -7,7 +7,7 @@ pub use placement::{Entry, Placement};
 pub use record::Record;
 
 use crate::error::{Error, Result};
-use carboy_cgroup::{CgroupError, CgroupPath, Hierarchies, PlanOptions, ScopeName, Step, Unit};
+use carboy_cgroup::{CgroupError, CgroupPath, Hierarchies, OwnCgroups, PlanOptions, ScopeName, Step, Unit};
 use carboy_oci::runtime::Spec;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -55,11 +55,30 @@ pub fn is_no_administrator() -> bool {
         || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.contains("4294967295"))
 }
 
+/// How the hierarchies are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// By their names. What fails then is tried again with the other.
+    Quick,
+    /// By a look at each.
+    Thorough,
+}
+
+/// Whether the two searches differ, so that what failed after the quick one may succeed after the other.
+pub fn was_misled() -> bool {
+    Hierarchies::guess(&OwnCgroups::default()).ok() != Hierarchies::detect().ok()
+}
+
 /// Where the container's cgroup will be and what it will have.
-pub fn plan(spec: &Spec, id: &str, driver: Driver) -> Result<(Placement, View, Record)> {
+pub fn plan(spec: &Spec, id: &str, driver: Driver, search: Search) -> Result<(Placement, View, Record)> {
     let linux = spec.linux.as_ref();
     let resources = linux.and_then(|l| l.resources.as_ref());
-    let hierarchies = match Hierarchies::detect() {
+    let own = OwnCgroups::default();
+    let found = match search {
+        Search::Quick => Hierarchies::guess(&own),
+        Search::Thorough => Hierarchies::detect(),
+    };
+    let hierarchies = match found {
         Ok(found) => found,
         Err(CgroupError::NoHierarchy) if resources.is_none() && driver != Driver::Systemd => {
             return Ok((Placement::default(), View::default(), Record::default()));
@@ -74,7 +93,7 @@ pub fn plan(spec: &Spec, id: &str, driver: Driver) -> Result<(Placement, View, R
     let record = match driver {
         Driver::Cgroupfs => {
             let path = CgroupPath::parse(path, id)?;
-            Record::new(&hierarchies, &*carboy_cgroup::open(&hierarchies, &path)?)
+            Record::new(&hierarchies, &*carboy_cgroup::open(&hierarchies, &path, &own)?)
         }
         Driver::Systemd => {
             let user = is_no_administrator();

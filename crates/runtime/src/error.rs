@@ -112,6 +112,15 @@ impl Error {
         }
     }
 
+    /// Whether a cgroup could not be made where its hierarchy was taken to be mounted.
+    pub fn is_cgroup_missing(&self) -> bool {
+        match self {
+            Error::Step { source, .. } => source.is_cgroup_missing(),
+            Error::Cgroup(error) => error.is_missing(),
+            _ => false,
+        }
+    }
+
     /// A value of the configuration that cannot be honoured.
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Invalid { field: field.into(), reason: reason.into() }

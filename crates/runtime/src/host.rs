@@ -16,10 +16,11 @@ pub fn facts(spec: &Spec) -> Host {
     let joined =
         network.filter(|_| spec.linux.as_ref().is_some_and(|l| !l.sysctl.is_empty())).and_then(|n| n.path.as_deref());
     let capabilities = process.filter(|p| p.capabilities.is_some()).and_then(|_| carboy_sys::process::capget().ok());
+    let (euid, egid) = carboy_sys::process::ids_at_start();
     Host {
         capabilities: capabilities.map(|sets| sets.permitted),
-        euid: rustix::process::geteuid().as_raw(),
-        egid: rustix::process::getegid().as_raw(),
+        euid,
+        egid,
         apparmor: apparmor && Path::new("/sys/kernel/security/apparmor").exists(),
         network_is_own: joined.is_some_and(is_own_network),
         selinux: selinux && Path::new("/sys/fs/selinux/enforce").exists(),

@@ -9,17 +9,16 @@
 use crate::error::{Context, Error, Result};
 use carboy_sys::exec::{StringList, fexecve};
 use carboy_sys::image::leave_writable_mount;
-use carboy_sys::mount::{Change, attr, mount_setattr};
+use carboy_sys::mount::{Change, attr, open_changed};
 use rustix::fs::{
     CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, memfd_create,
 };
 use rustix::io::Errno;
-use rustix::mount::{OpenTreeFlags, open_tree};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
-const SELF: &str = "/proc/self/exe";
+const SELF: &CStr = c"/proc/self/exe";
 
 /// Returns when the executable is safe; otherwise executes it again from where it is.
 pub fn executable() -> Result<()> {
@@ -58,19 +57,16 @@ fn is_safe() -> Result<bool> {
 }
 
 fn read_only_mount() -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let mount = open_tree(CWD, SELF, flags)?;
-    let change = Change { set: attr::RDONLY, ..Change::default() };
-    mount_setattr(mount.as_fd(), c"", false, change, None)?;
-    Ok(mount)
+    open_changed(CWD, SELF, false, true, Change { set: attr::RDONLY, ..Change::default() })
 }
 
 fn sealed_copy() -> Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = memfd_create("carboy-runtime", flags).context(|| "memfd_create")?;
-    let mut source = std::fs::File::open(SELF).context(|| "open /proc/self/exe")?;
+    let source =
+        rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).context(|| "open /proc/self/exe")?;
     let mut target = std::fs::File::from(memory.try_clone().context(|| "dup")?);
-    std::io::copy(&mut source, &mut target).context(|| "copy /proc/self/exe")?;
+    std::io::copy(&mut std::fs::File::from(source), &mut target).context(|| "copy /proc/self/exe")?;
     drop(target);
     let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     fcntl_add_seals(&memory, seals).context(|| "seal the copy")?;

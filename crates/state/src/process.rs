@@ -18,8 +18,12 @@ pub struct ProcessRef {
 impl ProcessRef {
     /// The process with this PID now; `None` if there is none. Zombies count as gone.
     pub fn of(pid: i32) -> Option<Self> {
-        let stat = read_stat(pid)?;
-        let (state, start) = parse_stat(&stat)?;
+        Self::of_stat(pid, &read_stat(pid)?)
+    }
+
+    /// The process that a /proc/PID/stat tells of; `None` if it is a zombie.
+    pub fn of_stat(pid: i32, stat: &str) -> Option<Self> {
+        let (state, start) = parse_stat(stat)?;
         (!matches!(state, 'Z' | 'X')).then_some(ProcessRef { pid, start })
     }
 

@@ -4,14 +4,13 @@
 //! [`leave_writable_mount`] changes both, in place, to the same file by a mount that cannot be written through.
 
 use crate::check;
-use crate::mount::{Change, attr, mount_setattr};
+use crate::mount::{Change, attr, open_changed};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{OpenTreeFlags, open_tree};
-use std::ffi::{c_int, c_void};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ffi::{CStr, c_int, c_void};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
-const SELF: &str = "/proc/self/exe";
+const SELF: &CStr = c"/proc/self/exe";
 
 /// A loaded part of the program's file, in whole pages; what the file does not fill (.bss) is not in it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +20,10 @@ pub(crate) struct Segment {
     pub(crate) writable: bool,
     offset: usize,
     protection: c_int,
+    /// What the header says, not in whole pages: address, size in the file, and the page after the end in memory.
+    address: usize,
+    file_size: usize,
+    end: usize,
 }
 
 /// The program's segments, and the part of the writable ones that its start-up code has sealed (start and length).
@@ -66,6 +69,9 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: libc::size_t,
                     length: (address + header.p_filesz as usize).next_multiple_of(page) - start,
                     writable: header.p_flags & libc::PF_W != 0,
                     offset: header.p_offset as usize / page * page,
+                    address,
+                    file_size: header.p_filesz as usize,
+                    end: (address + header.p_memsz as usize).next_multiple_of(page),
                     protection: flag(libc::PF_R, libc::PROT_READ)
                         | flag(libc::PF_W, libc::PROT_WRITE)
                         | flag(libc::PF_X, libc::PROT_EXEC),
@@ -88,9 +94,9 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: libc::size_t,
 /// # Errors
 /// The process goes on as before; `EBUSY` if it has other threads.
 pub fn leave_writable_mount() -> Result<(), Errno> {
-    let mut map = MemoryMap::read_alone()?;
-    let file = open_by_read_only_mount()?;
     let segments = segments();
+    let mut map = MemoryMap::read_alone(&segments)?;
+    let file = open_by_read_only_mount()?;
     for segment in segments.iter().filter(|segment| !segment.writable) {
         map_again(segment, &file)?;
     }
@@ -106,15 +112,17 @@ pub fn leave_writable_mount() -> Result<(), Errno> {
         // SAFETY: the C library made these pages read-only before; nobody writes to them any more.
         check(unsafe { libc::mprotect(segments.sealed.0 as *mut c_void, segments.sealed.1, libc::PROT_READ) }.into())?;
     }
-    map.exe_fd = file.as_raw_fd() as u32;
+    map.exe_fd = file.into_raw_fd() as u32;
     map.set()
 }
 
 fn open_by_read_only_mount() -> Result<OwnedFd, Errno> {
-    let mount = open_tree(CWD, SELF, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
-    mount_setattr(mount.as_fd(), c"", false, Change { set: attr::RDONLY, ..Change::default() }, None)?;
+    let mount = open_changed(CWD, SELF, false, true, Change { set: attr::RDONLY, ..Change::default() })?;
     let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    // The mount stays as long as the process anyway; its descriptors need not be closed one by one.
+    std::mem::forget(mount);
+    file
 }
 
 fn map_again(segment: &Segment, file: &OwnedFd) -> Result<(), Errno> {
@@ -145,6 +153,12 @@ fn copy_from_file(start: usize, length: usize) -> Result<(), Errno> {
     check(moved as libc::c_long).map(drop)
 }
 
+unsafe extern "C" {
+    static __libc_single_threaded: std::ffi::c_char;
+    static program_invocation_name: *const std::ffi::c_char;
+    static environ: *const *const std::ffi::c_char;
+}
+
 /// `struct prctl_mm_map` of linux/prctl.h.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -166,43 +180,46 @@ struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// What the kernel has now, by proc_pid_stat(5); without an auxiliary vector, which then stays as it is. `EBUSY` if there is another
-    /// thread, which could write to the data while it is copied.
-    fn read_alone() -> Result<MemoryMap, Errno> {
-        let (map, threads) = Self::read()?;
-        if threads == 1 { Ok(map) } else { Err(Errno::BUSY) }
+    /// What the kernel has now, from the program headers and from what it has put on the stack beside the arguments; without an auxiliary
+    /// vector, which then stays as it is. `EBUSY` if there is another thread, which could write to the data while it is copied.
+    fn read_alone(segments: &Segments) -> Result<MemoryMap, Errno> {
+        // SAFETY: a flag of the C library's (glibc 2.32), which only ever reads it here.
+        if unsafe { std::ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
+            return Err(Errno::BUSY);
+        }
+        Ok(Self::read(segments))
     }
 
-    fn read() -> Result<(MemoryMap, u64), Errno> {
-        let file = rustix::fs::open("/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut bytes = [0u8; 1024];
-        let length = rustix::io::read(&file, &mut bytes)?;
-        let text = std::str::from_utf8(&bytes[..length]).map_err(|_| Errno::ILSEQ)?;
-        // The name, in parentheses, may hold anything; the state that follows is field 3.
-        let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let mut fields = fields.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0));
-        let mut skip = |count: usize| fields.nth(count).ok_or(Errno::INVAL);
-        let threads = skip(17)?;
-        let (start_code, end_code, start_stack) = (skip(5)?, skip(0)?, skip(0)?);
-        let (start_data, end_data, start_brk) = (skip(16)?, skip(0)?, skip(0)?);
-        let (arg_start, arg_end, env_start, env_end) = (skip(0)?, skip(0)?, skip(0)?, skip(0)?);
-        // SAFETY: asks for the end of the heap.
+    fn read(segments: &Segments) -> MemoryMap {
+        let fold = |values: &mut dyn Iterator<Item = usize>| values.fold(0, usize::max) as u64;
+        let executable = |s: &&Segment| s.protection & libc::PROT_EXEC != 0;
+        let start_code = segments.iter().filter(executable).map(|s| s.address).min().unwrap_or(0) as u64;
+        // SAFETY: pointers that the C library has from the kernel, and that nothing in this program changes: to the name that it was called
+        // by, which is the first argument, and to the array of its environment, which follows that of the arguments.
+        let (first_argument, environment) = unsafe { (program_invocation_name as u64, environ) };
+        // SAFETY: reads what the kernel has put beside the arguments; the file's name follows the last string of the environment.
+        let end = unsafe { libc::getauxval(libc::AT_EXECFN) };
+        // SAFETY: the array ends with a null pointer, so that it has a first entry.
+        let first_variable = unsafe { *environment } as u64;
+        let env_start = if first_variable == 0 { end } else { first_variable };
+        // SAFETY: asks for the end of the heap, which the C library knows.
         let brk = unsafe { libc::sbrk(0) } as u64;
-        let map = MemoryMap {
+        MemoryMap {
             start_code,
-            end_code,
-            start_data,
-            end_data,
-            start_brk,
+            end_code: fold(&mut segments.iter().filter(executable).map(|s| s.address + s.file_size)),
+            start_data: fold(&mut segments.iter().map(|s| s.address)),
+            end_data: fold(&mut segments.iter().map(|s| s.address + s.file_size)),
+            // The kernel leaves a random gap below, which cannot be seen: the heap may begin where the program ends.
+            start_brk: fold(&mut segments.iter().map(|s| s.end)).min(brk),
             brk,
-            start_stack,
-            arg_start,
-            arg_end,
+            // The number of arguments, their addresses and a null pointer lie before the environment.
+            start_stack: environment as u64 - (std::env::args_os().len() as u64 + 2) * 8,
+            arg_start: first_argument,
+            arg_end: env_start,
             env_start,
-            env_end,
+            env_end: end,
             ..MemoryMap::default()
-        };
-        Ok((map, threads))
+        }
     }
 
     fn set(&self) -> Result<(), Errno> {
@@ -225,11 +242,15 @@ mod tests {
         let holds = |s: &&Segment| (s.start..s.start + s.length).contains(&code);
         let segment = found.iter().find(holds).expect("the code of this function is in a segment");
         assert!(!segment.writable && segment.protection & libc::PROT_EXEC != 0);
-        let (map, threads) = MemoryMap::read().unwrap();
-        assert!(threads > 1, "the harness has some");
-        assert!(map.start_code < map.end_code && map.start_brk <= map.brk && map.arg_start < map.env_end);
-        let stack = &raw const map as u64;
-        assert!(map.start_stack != 0 && map.start_stack != stack);
+        let map = MemoryMap::read(&found);
+        // What proc_pid_stat(5) says from its field 26 and 45 on.
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<u64> =
+            stat.rsplit_once(')').unwrap().1.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        assert_eq!([map.start_code, map.end_code, map.start_stack], fields[23..26]);
+        assert_eq!([map.start_data, map.end_data], fields[42..44]);
+        assert_eq!([map.arg_start, map.arg_end, map.env_start, map.env_end], fields[45..49]);
+        assert!(map.end_data <= map.start_brk && map.start_brk <= fields[44] && fields[44] <= map.brk);
     }
 
     #[test]

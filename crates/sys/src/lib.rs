@@ -5,6 +5,7 @@
 #![warn(unsafe_op_in_unsafe_fn)]
 #![allow(unsafe_code, reason = "the one crate that may: it wraps what rustix lacks")]
 
+pub mod arena;
 pub mod bpf;
 pub mod cache;
 pub mod clone;

@@ -1,7 +1,7 @@
 //! `create`, and all that `run` has in common with it: from a bundle to a process that is ready.
 
 use crate::args::{Arg, Globals, Parser, one_id, switch, text};
-use crate::cgroups;
+use crate::cgroups::{self, Search};
 use crate::config;
 use crate::container::{Container, Record, now};
 use crate::error::{Context, Error, Result};
@@ -133,11 +133,26 @@ pub fn create(
     bundle: &Bundle,
     await_start: bool,
 ) -> Result<(Container, Launched)> {
+    match attempt(globals, options, bundle, await_start, Search::Quick) {
+        Err(e) if e.is_cgroup_missing() && cgroups::was_misled() => {
+            attempt(globals, options, bundle, await_start, Search::Thorough)
+        }
+        result => result,
+    }
+}
+
+fn attempt(
+    globals: &Globals,
+    options: &Options,
+    bundle: &Bundle,
+    await_start: bool,
+    search: Search,
+) -> Result<(Container, Launched)> {
     let spec = &bundle.spec;
     let listen_fds = listen_fds()?;
     let preserved = options.preserve_fds.saturating_add(listen_fds);
     check_preserved(preserved)?;
-    let (placement, view, cgroup) = cgroups::plan(spec, &options.id, globals.cgroups)?;
+    let (placement, view, cgroup) = cgroups::plan(spec, &options.id, globals.cgroups, search)?;
     let request = Request {
         id: options.id.clone(),
         bundle: bundle.path.clone(),
@@ -180,7 +195,7 @@ pub fn record(options: &Options, bundle: &Bundle, cgroup: cgroups::Record) -> Re
         bundle: bundle.path.display().to_string(),
         rootfs: rootfs.display().to_string(),
         created: now(),
-        owner: rustix::process::geteuid().as_raw(),
+        owner: carboy_sys::process::ids_at_start().0,
         init: None,
         namespaces: own,
         cgroup,
@@ -202,8 +217,8 @@ fn fill(
     let start_socket = if await_start { Some(listen_in(lock.as_fd())?) } else { None };
     let state = State { rootfs: None, created: None, owner: None, ..container.state_as(Status::Creating) };
     let mut write = |stage, pid: i32| {
-        if stage == Stage::Born {
-            container.record.init = ProcessRef::of(pid);
+        if let Stage::Born(known) = stage {
+            container.record.init = known.or_else(|| ProcessRef::of(pid));
             container.save_config(&bundle.text)?;
             return container.save();
         }

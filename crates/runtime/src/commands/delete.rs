@@ -67,10 +67,13 @@ fn delete(globals: &Globals, id: &str, force: bool) -> Result<()> {
 /// Kills what still runs, removes the cgroup, runs the poststop hooks, forgets. Goes on past errors and returns them; the record stays
 /// if the processes or the cgroup do, so that it can be tried again.
 pub fn give_back(container: &Container, hooks: Option<&Hooks>) -> Vec<Error> {
-    let mut left = Vec::new();
-    if let Err(e) = end_processes(container) {
-        left.push(e);
-    }
+    let ended = end_init(container);
+    release(container, hooks, ended)
+}
+
+/// The same for whoever has seen the container's init end, or has tried to end it.
+pub fn release(container: &Container, hooks: Option<&Hooks>, init: Result<()>) -> Vec<Error> {
+    let mut left: Vec<Error> = init.and_then(|()| end_others(container)).err().into_iter().collect();
     left.extend(container.record.cgroup.remove());
     if !left.is_empty() {
         return left;
@@ -85,7 +88,7 @@ pub fn give_back(container: &Container, hooks: Option<&Hooks>) -> Vec<Error> {
     left
 }
 
-fn end_processes(container: &Container) -> Result<()> {
+fn end_init(container: &Container) -> Result<()> {
     if let Some(pidfd) = container.record.init.and_then(|init| init.pidfd()) {
         let _ = carboy_sys::signal::pidfd_kill(pidfd.as_fd(), 9);
         let _ = container.record.cgroup.thaw();
@@ -96,6 +99,10 @@ fn end_processes(container: &Container) -> Result<()> {
             return Err(Error::State(format!("the init process still runs {PATIENCE_S} s after SIGKILL")));
         }
     }
+    Ok(())
+}
+
+fn end_others(container: &Container) -> Result<()> {
     // Init's end ends a PID namespace; without one of its own the container may have others. A runtime that was killed may have left an
     // init that is on no record.
     if container.record.namespaces & flag::NEWPID == 0 || container.record.init.is_none() {

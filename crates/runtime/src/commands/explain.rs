@@ -26,7 +26,7 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let bundle = std::path::absolute(&bundle).context(|| format!("bundle {}", bundle.display()))?;
     let (spec, ignored) = read(&config.unwrap_or_else(|| bundle.join("config.json")))?;
     let id = id.unwrap_or_else(|| "ID".into());
-    let (placement, view, _) = cgroups::plan(&spec, &id, globals.cgroups)?;
+    let (placement, view, _) = cgroups::plan(&spec, &id, globals.cgroups, cgroups::Search::Thorough)?;
     let request = Request { id, bundle, ..Request::default() };
     let plan = plan(&spec, &request, &crate::host::facts(&spec), placement, &view)?;
     for warning in ignored.iter().map(|name| crate::config::warning(name)).chain(plan.warnings.iter().cloned()) {

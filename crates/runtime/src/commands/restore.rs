@@ -85,7 +85,8 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
             let _ = carboy_sys::process::set_subreaper();
         }
     }
-    let (placement, view, cgroup) = cgroups::plan(&bundle.spec, &options.create.id, globals.cgroups)?;
+    let (placement, view, cgroup) =
+        cgroups::plan(&bundle.spec, &options.create.id, globals.cgroups, cgroups::Search::Thorough)?;
     let record = super::create::record(&options.create, &bundle, cgroup)?;
     let (mut container, lock) = Container::claim(&globals.root, record)?;
     let given_back = |container: &Container| {

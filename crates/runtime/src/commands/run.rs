@@ -46,7 +46,12 @@ fn wait_and_delete(
 ) -> Result<u8> {
     let result = Foreground::new(launched.pidfd, launched.console).and_then(Foreground::wait);
     if !options.keep {
-        for left in super::delete::give_back(&container, bundle.spec.hooks.as_ref()) {
+        let hooks = bundle.spec.hooks.as_ref();
+        let left = match &result {
+            Ok(_) => super::delete::release(&container, hooks, Ok(())),
+            Err(_) => super::delete::give_back(&container, hooks),
+        };
+        for left in left {
             globals.log.write("warning", &left.to_string());
         }
     }

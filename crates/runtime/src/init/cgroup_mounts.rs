@@ -22,9 +22,10 @@ impl Init<'_> {
         match &view.v2 {
             Some(own) => mount_unified(step, own, view.namespace, &target),
             None => {
+                self.at_root = false;
                 mount_hierarchies(step, view, &target)?;
                 // Hooks, too, find themselves in the container's root, as runc's do.
-                rustix::process::fchdir(self.root()?).context(|| "fchdir to the root file system")
+                self.stand_at_root()
             }
         }
     }

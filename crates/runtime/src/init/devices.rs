@@ -5,7 +5,9 @@ use super::mounts::{attach, detach};
 use super::tree::{self, Want};
 use crate::error::{Context, Result};
 use crate::step::DeviceNode;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, chownat, makedev, mknodat, statat, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, chownat, makedev, mknodat, openat, statat, symlinkat,
+};
 use rustix::io::Errno;
 use rustix::stdio;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,25 +16,29 @@ impl Init<'_> {
     /// Streams that are the host's /dev/null become the container's, as runc's do: nothing of the host's /dev is left, and CRIU can say
     /// where they came from.
     pub fn own_null_streams(&mut self) -> Result<()> {
-        let is_null = |fd: BorrowedFd<'_>| {
-            let stat = rustix::fs::fstat(fd);
-            stat.is_ok_and(|stat| {
-                FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == makedev(1, 3)
-            })
-        };
+        let is_null = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).is_ok_and(|stat| is_null_device(&stat));
         let (stdin, stdout, stderr) = (stdio::stdin(), stdio::stdout(), stdio::stderr());
         let [first, second, third] = [stdin, stdout, stderr].map(is_null);
         if !self.inheritance.own_dev || !(first || second || third) {
             return Ok(());
         }
         // One that is no null device, or is missing, is of no use: they stay as they are.
-        let Ok(null) = tree::open(self.root()?, "/dev/null", OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) else {
-            return Ok(());
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let null = match self.fresh.in_dev("/dev/null") {
+            // Nobody can exchange it between the look and the opening.
+            Some((dev, name)) => match statat(dev, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) if is_null_device(&stat) => openat(dev, name, flags, Mode::empty()),
+                _ => return Ok(()),
+            },
+            None => tree::open(self.root()?, "/dev/null", flags | OFlags::NONBLOCK),
         };
-        if !is_null(null.as_fd()) {
-            return Ok(());
+        let Ok(null) = null else { return Ok(()) };
+        if self.fresh.in_dev("/dev/null").is_none() {
+            if !is_null(null.as_fd()) {
+                return Ok(());
+            }
+            rustix::fs::fcntl_setfl(&null, OFlags::empty()).context(|| "fcntl /dev/null")?;
         }
-        rustix::fs::fcntl_setfl(&null, OFlags::empty()).context(|| "fcntl /dev/null")?;
         let what = || "dup2 /dev/null";
         if first {
             stdio::dup2_stdin(&null).context(what)?;
@@ -43,6 +49,7 @@ impl Init<'_> {
         if third {
             stdio::dup2_stderr(&null).context(what)?;
         }
+        tree::release(null);
         Ok(())
     }
 
@@ -80,6 +87,10 @@ impl Init<'_> {
         }
         Ok(())
     }
+}
+
+fn is_null_device(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == makedev(1, 3)
 }
 
 /// The directory of the last path asked for: nearly all are in /dev.

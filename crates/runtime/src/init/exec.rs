@@ -44,7 +44,7 @@ impl Init<'_> {
     fn try_enter(&self, path: &str, make: bool) -> Result<Result<(), Errno>> {
         let root = self.root()?;
         if path == "/" {
-            return Ok(rustix::process::fchdir(root));
+            return Ok(if self.at_root { Ok(()) } else { rustix::process::fchdir(root) });
         }
         let fd = match tree::open(root, path, OFlags::PATH | OFlags::DIRECTORY) {
             Err(Errno::NOENT) if make => tree::find_or_make(root, path, tree::Want::Directory)?,

@@ -3,10 +3,11 @@
 use super::mounts::{attach, detach, new_file_system};
 use super::{Init, tree};
 use crate::error::{Context, Error, Result};
-use carboy_sys::mount::{Change, attr, mount_setattr};
+use carboy_sys::mount::{Change, attr, open_changed};
 use rustix::fs::{AtFlags, CWD, FileType, fstat, makedev, statat};
 use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::path::Arg;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The host's /dev/null, detached, checked to be that device (CVE-2025-31133: the container's own may be anything).
@@ -62,14 +63,12 @@ impl Target<'_> {
         }
     }
 
-    /// A detached copy of it, with what lies below.
-    fn copy(&self) -> Result<OwnedFd, Errno> {
+    /// A detached copy of it, with what lies below, read-only.
+    fn read_only_copy(&self) -> Result<OwnedFd, Errno> {
+        let change = Change { set: attr::RDONLY, ..Change::default() };
         match self {
-            Target::Found(handle) => detach(handle.as_fd(), "", true),
-            Target::InProc(proc, name) => {
-                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-                open_tree(proc, *name, flags | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_SYMLINK_NOFOLLOW)
-            }
+            Target::Found(handle) => open_changed(handle.as_fd(), c"", true, false, change),
+            Target::InProc(proc, name) => name.into_with_c_str(|name| open_changed(*proc, name, true, false, change)),
         }
     }
 
@@ -112,14 +111,12 @@ impl Init<'_> {
 
     /// Makes paths read-only, with what lies below them.
     pub fn make_readonly(&mut self, paths: &[String]) -> Result<()> {
-        let change = Change { set: attr::RDONLY, ..Change::default() };
         for path in paths {
             let Some(target) = self.target(path)? else { continue };
-            let mount = match target.copy() {
+            let mount = match target.read_only_copy() {
                 Err(Errno::NOENT) => continue,
-                result => result.context(|| format!("open_tree {path}"))?,
+                result => result.context(|| format!("open_tree_attr {path}"))?,
             };
-            mount_setattr(mount.as_fd(), c"", true, change, None).context(|| format!("mount_setattr {path}"))?;
             target.cover(mount.as_fd()).context(|| format!("move_mount {path}"))?;
             tree::release(mount);
             target.release();

@@ -59,6 +59,10 @@ pub struct Init<'a> {
     proc: Option<OwnedFd>,
     fresh: fresh::Fresh,
     late_limit: Option<rustix::process::Rlimit>,
+    /// Whether this process has made its network namespace.
+    own_network: bool,
+    /// Whether its working directory is known to be the container's root.
+    at_root: bool,
     null: Option<OwnedFd>,
     shared_root: Option<OwnedFd>,
     cwd_pending: Option<String>,
@@ -77,6 +81,8 @@ pub fn run(steps: &[Step], inheritance: &Inheritance) -> ! {
         proc: None,
         fresh: fresh::Fresh::default(),
         late_limit: None,
+        own_network: false,
+        at_root: false,
         null: None,
         shared_root: None,
         cwd_pending: None,
@@ -139,10 +145,13 @@ impl Init<'_> {
             Action::CurrentRoot => self.open_current_root(),
             Action::JoinCgroup => self.join_cgroup(),
             Action::JoinHierarchies(directories) => self.join_hierarchies(directories),
-            Action::NetworkNamespace => namespace::unshare(flag::NEWNET).context(|| "unshare network"),
+            Action::NetworkNamespace => {
+                self.own_network = true;
+                namespace::unshare(flag::NEWNET).context(|| "unshare network")
+            }
             Action::CgroupNamespace => namespace::unshare(flag::NEWCGROUP).context(|| "unshare cgroup"),
             Action::TimeNamespace(offsets) => time_namespace(offsets),
-            Action::Loopback => loopback::up().context(|| "ioctl SIOCSIFFLAGS lo"),
+            Action::Loopback => loopback::up().map(tree::release).context(|| "ioctl SIOCSIFFLAGS lo"),
             Action::Keyring(name) => join_keyring(name),
             // The kernel takes a line without text for none.
             Action::KeyLabel(label) => self.write_attribute(

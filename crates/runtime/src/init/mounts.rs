@@ -5,7 +5,7 @@ use super::{Init, copy_up};
 use crate::error::{Context, Error, Result};
 use crate::step::{MapOf, MountSource, MountStep, Signal};
 use carboy_sys::mount::{Change, attr, mount_setattr};
-use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC, mkdirat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -159,8 +159,16 @@ impl Init<'_> {
     }
 
     fn mount_new(&mut self, step: &MountStep, kind: &str, source: &str) -> Result<()> {
+        // A new instance belongs to this container alone: as a whole it may be read-only (as runc's).
+        let shared = !(kind == "sysfs" && self.own_network);
+        if let Some((dev, name)) = self.fresh.in_dev(&step.destination)
+            && mkdirat(dev, name, Mode::from_raw_mode(0o755)).is_ok()
+            && mount_at_once(step, kind, source, shared, &format!("/proc/self/fd/{}/{name}", dev.as_raw_fd()))
+        {
+            return Ok(());
+        }
         let target = self.mount_point(kind, &step.destination)?;
-        if mount_at_once(step, kind, source, target.as_fd()) {
+        if mount_at_once(step, kind, source, shared, &format!("/proc/self/fd/{}", target.as_raw_fd())) {
             tree::release(target);
             return self.note_fresh(step, kind);
         }
@@ -190,24 +198,19 @@ impl Init<'_> {
         if matches!(kind, "proc" | "sysfs") || path == "/dev" {
             return tree::plain_directory(self.root()?, path, &format!("filesystem {kind:?}"));
         }
-        if let Some((directory, name)) = self.fresh.in_dev(path)
-            && let Ok(target) = tree::make_one(directory, name, Want::Directory)
-        {
-            return Ok(target);
-        }
         let target = tree::find_or_make(self.root()?, path, Want::Directory)?;
         refuse_proc(target.as_fd(), path).map(|()| target)
     }
 }
 
-/// The frequent case in one call: mount(2) on the handle's name in /proc, where the newer calls take half a dozen. Not for a read-only
-/// mount, whose whole file system, shared with others perhaps, it would make read-only. False if it is no such case, or if it failed:
-/// the newer calls say why.
-fn mount_at_once(step: &MountStep, kind: &str, source: &str, target: BorrowedFd<'_>) -> bool {
+/// The frequent case in one call: mount(2) at `place`, a handle's name in /proc, where the newer calls take half a dozen. Not for a
+/// read-only mount if the file system may be `shared` with others: it would be read-only as a whole. False if it is no such case, or
+/// if it failed: the newer calls say why.
+fn mount_at_once(step: &MountStep, kind: &str, source: &str, shared: bool, place: &str) -> bool {
     let flags = mount_flags(step.attributes.set);
     let plain =
         !step.copy_up && step.label.is_none() && step.recursive == Change::default() && step.propagation.is_empty();
-    if !plain || step.attributes.set & attr::RDONLY != 0 {
+    if !plain || shared && step.attributes.set & attr::RDONLY != 0 {
         return false;
     }
     let mut data = String::new();
@@ -220,8 +223,8 @@ fn mount_at_once(step: &MountStep, kind: &str, source: &str, target: BorrowedFd<
             _ => return false,
         }
     }
-    let (Ok(data), place) = (CString::new(data), format!("/proc/self/fd/{}", target.as_raw_fd())) else { return false };
-    rustix::mount::mount(source, place.as_str(), kind, flags, data.as_c_str()).is_ok()
+    let Ok(data) = CString::new(data) else { return false };
+    rustix::mount::mount(source, place, kind, flags, data.as_c_str()).is_ok()
 }
 
 /// Attributes as mount(2) takes them. Its default, like theirs, is relatime.

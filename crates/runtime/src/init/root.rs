@@ -6,7 +6,7 @@ use carboy_sys::mount::{Change, attr, mount_setattr, propagation};
 use carboy_sys::mountinfo;
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, openat2};
 use rustix::io::Errno;
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -35,17 +35,25 @@ impl Init<'_> {
             let old = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context(|| "open /")?;
             self.shared_root = Some(old);
         }
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let target = rustix::fs::open(path, flags, Mode::empty()).context(|| format!("root file system {path}"))?;
-        super::mounts::attach(root.as_fd(), target.as_fd()).context(|| format!("move_mount {path}"))?;
-        tree::release(target);
+        // By the path once more: it leads to the top of what is mounted there, as the copy's source did.
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+        move_mount(&root, c"", CWD, path, flags).context(|| format!("move_mount {path}"))?;
         self.root = Some(root);
+        Ok(())
+    }
+
+    /// Makes it the working directory.
+    pub fn stand_at_root(&mut self) -> Result<()> {
+        if !self.at_root {
+            rustix::process::fchdir(self.root()?).context(|| "fchdir to the root file system")?;
+            self.at_root = true;
+        }
         Ok(())
     }
 
     /// Makes it the root. The old one is stacked upon it by pivot_root(".", "."), and detached.
     pub fn pivot(&mut self, move_only: bool) -> Result<()> {
-        rustix::process::fchdir(self.root()?).context(|| "fchdir to the root file system")?;
+        self.stand_at_root()?;
         if move_only {
             self.give_up_kernel_mounts()?;
             rustix::mount::mount_move(c".", c"/").context(|| "mount MS_MOVE to /")?;

@@ -6,6 +6,7 @@ use crate::channel::{Channel, Message};
 use crate::error::{Context, Error, Result};
 use crate::init::{self, Inheritance};
 use crate::step::{Birth, Place};
+use carboy_state::process::ProcessRef;
 use carboy_sys::clone::{Clone, clone3, flag};
 use carboy_sys::process;
 use rustix::fs::{Mode, OFlags};
@@ -46,10 +47,12 @@ impl Runner<'_> {
     fn born_directly(&mut self, birth: &Birth, mut inheritance: Inheritance) -> Result<()> {
         let home = birth.pid_namespace.as_ref();
         let home = home.map(|place| enter_pid_namespace(place, inheritance.container.as_ref())).transpose()?;
-        match clone_near(birth.create, &mut inheritance)? {
+        let (born, newborn) = clone_near(birth.create, &mut inheritance)?;
+        match born {
             Clone::Child => self.be_init(&inheritance),
             Clone::Parent { pid, pidfd } => self.child = Some((pid, pidfd)),
         }
+        self.newborn = newborn;
         // A dozen descriptors that this short-lived process need not close one by one.
         std::mem::forget(inheritance.cgroup.take());
         if let Some(home) = home {
@@ -65,7 +68,7 @@ impl Runner<'_> {
     /// An intermediate process joins the namespaces, the user namespace first, and makes init as a child of this process.
     fn born_through(&mut self, birth: &Birth, mut inheritance: Inheritance) -> Result<()> {
         // Its child will be where it is.
-        let Clone::Parent { pidfd, .. } = clone_near(0, &mut inheritance)? else {
+        let (Clone::Parent { pidfd, .. }, _) = clone_near(0, &mut inheritance)? else {
             let result = init::join(&birth.through, inheritance.container.as_ref()).and_then(|()| {
                 match clone3(birth.create | flag::PARENT, None).context(|| "clone3")? {
                     Clone::Child => self.be_init(&inheritance),
@@ -95,6 +98,7 @@ impl Runner<'_> {
             match self.channel()?.receive()? {
                 Some(Message::Born(pid)) => {
                     self.child = Some((pid, open_child(pid)?));
+                    self.newborn = None;
                     return Ok(());
                 }
                 Some(message) => self.early.push_back(message),
@@ -119,25 +123,46 @@ fn open_child(pid: i32) -> Result<OwnedFd> {
 
 /// A child in the cgroup that it is to have. A kernel bug kills such a child at birth once `cgroup.kill` has been used near it
 /// (see `carboy_cgroup`): it has not run an instruction then, and is made again outside, to join by itself.
-fn clone_near(flags: u64, inheritance: &mut Inheritance) -> Result<Clone> {
+/// What is known of a child that was looked at comes with it.
+fn clone_near(flags: u64, inheritance: &mut Inheritance) -> Result<(Clone, Option<ProcessRef>)> {
     let cgroup = inheritance.cgroup.as_ref().and_then(Entry::clone_into);
     let near = cgroup.is_some();
     let born = clone3(flags, cgroup).context(|| "clone3")?;
-    let Clone::Parent { pid, pidfd } = &born else { return Ok(born) };
-    if !near || !carboy_cgroup::killed_at_birth(*pid) {
-        return Ok(born);
+    let Clone::Parent { pid, pidfd } = &born else { return Ok((born, None)) };
+    if !near {
+        return Ok((born, None));
+    }
+    let (killed, newborn) = look_at(*pid);
+    if !killed {
+        return Ok((born, newborn));
     }
     // It may as well have ended by itself since: then it stays to be waited for.
     let end =
         waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).context(|| "waitid")?;
     if end.and_then(|end| end.terminating_signal()) != Some(Signal::KILL.as_raw()) {
-        return Ok(born);
+        return Ok((born, newborn));
     }
     waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).context(|| "waitid")?;
     if let Some(entry) = &mut inheritance.cgroup {
         entry.stay_out();
     }
-    clone3(flags, None).context(|| "clone3")
+    clone3(flags, None).context(|| "clone3").map(|born| (born, None))
+}
+
+/// Whether a child was killed at birth, and who it is.
+fn look_at(pid: i32) -> (bool, Option<ProcessRef>) {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty()) else { return (true, None) };
+    let mut newborn = None;
+    let killed = carboy_cgroup::killed_at_birth(|| {
+        let mut bytes = [0; 1024];
+        // From its beginning on the line is put together anew.
+        let length = rustix::io::pread(&file, &mut bytes, 0).unwrap_or(0);
+        let stat = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        newborn = ProcessRef::of_stat(pid, &stat);
+        stat
+    });
+    (killed, newborn)
 }
 
 /// Has the next child born in another PID namespace. Returns the own one.

@@ -14,6 +14,7 @@ use crate::init::open_source;
 use crate::plan::Plan;
 use crate::step::{Action, Limit, MountStep, Signal, Step};
 use carboy_oci::state::{State, Status};
+use carboy_state::process::ProcessRef;
 use carboy_sys::clone::flag;
 use carboy_sys::namespace::setns;
 use carboy_wire::plan::{Actor, PlanReport};
@@ -45,8 +46,8 @@ pub struct Launch<'a> {
 /// What has become of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It is born: the moment to write the record.
-    Born,
+    /// It is born: the moment to write the record. Who it is, where that is known already.
+    Born(Option<ProcessRef>),
     /// It is ready.
     Ready,
 }
@@ -68,6 +69,8 @@ struct Runner<'a> {
     /// The outer end; init, a copy of this process, closes its copy, or neither side would notice the other's end.
     channel: Option<Channel>,
     child: Option<(i32, OwnedFd)>,
+    /// Who the child is, where that is known already.
+    newborn: Option<ProcessRef>,
     console: Option<OwnedFd>,
     /// What init said before this side knew of its birth.
     early: VecDeque<Message>,
@@ -85,6 +88,7 @@ pub fn launch(launch: Launch<'_>) -> Result<Launched> {
         launch,
         channel: Some(channel),
         child: None,
+        newborn: None,
         console: None,
         early: VecDeque::new(),
         cgroup: None,
@@ -172,7 +176,8 @@ impl Runner<'_> {
         }
         self.recorded = true;
         let pid = self.pid();
-        (self.launch.record)(Stage::Born, pid)
+        let newborn = self.newborn.take();
+        (self.launch.record)(Stage::Born(newborn), pid)
     }
 
     fn make_hierarchies(&self, placement: &cgroups::Placement) -> Result<()> {

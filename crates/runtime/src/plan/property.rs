@@ -3,6 +3,7 @@
 //! Configurations are made at random, always the same ones, from words that are meant to lead elsewhere.
 
 use super::*;
+use crate::cgroups::{self, Driver, Search};
 use crate::step::{Birth, Place};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -230,7 +231,7 @@ fn cgroups_stay_below_their_mounts() {
     let mut planned = 0;
     for _ in 0..2000 {
         let spec: Spec = serde_json::from_value(configuration(&mut random)).unwrap();
-        let Ok((placement, view, _)) = crate::cgroups::plan(&spec, "id", crate::cgroups::Driver::Cgroupfs) else {
+        let Ok((placement, view, _)) = cgroups::plan(&spec, "id", Driver::Cgroupfs, Search::Thorough) else {
             continue;
         };
         planned += 1;
