@@ -1,36 +1,40 @@
-//! Where everything goes, decided before anything is written.
+//! Where everything goes, decided before anything is written. Only an object's own place is kept, in the tree: all else is found out
+//! again when it is written, because a layer may have a million objects.
 
-use super::directory::{self, Name};
+use super::directory;
 use super::format::{self, BLOCK, CHUNK_INDEX, FIRST_INODE, INODE, SLOT};
-use super::sparse::{self, Chunks, blocks_of};
-use crate::tree::{Body, Id, Inode, ROOT, Tree};
+use super::sparse::{Chunks, blocks_of};
+use crate::tree::{Body, Id, Inode, Tree, Walk};
 use std::collections::HashMap;
 
+/// What the pieces of sparse files may add to the index beyond [`SPARSE_RATIO`] times what the tar stores of them.
+const SPARSE_FREE: u64 = 256 << 20;
+const SPARSE_RATIO: u64 = 4;
+
+const TOO_LARGE: &str = "the layer's index is larger than 2 TiB";
+
 /// The place of one inode.
-#[derive(Clone, Copy, Default)]
 pub(super) struct Place {
-    /// Byte of the inode; 0 for one that cannot be reached.
+    /// Byte of the inode.
     pub(super) at: u64,
+    /// Where the next one may be.
+    pub(super) next: u64,
     /// Bytes of its data.
     pub(super) size: u64,
     /// Bytes of its attributes.
     pub(super) xattr_size: u64,
-    /// Number of names; of a directory, as the kernel counts them.
-    pub(super) nlink: u32,
     /// Whether its data follow it.
     pub(super) inline: bool,
-    /// First block of its data, or of its copied chunks.
-    pub(super) block: u32,
+    /// Blocks that it has elsewhere: of data, or of copied chunks.
+    pub(super) blocks: u64,
 }
 
 /// The whole layout.
 pub(super) struct Layout {
-    /// Reachable inodes in the order of their places.
-    pub(super) order: Vec<Id>,
-    /// By [`Id`].
-    pub(super) places: Vec<Place>,
-    /// Chunks of sparse files.
-    pub(super) sparse: HashMap<Id, Chunks>,
+    /// Number of inodes.
+    pub(super) inodes: u64,
+    /// Of objects that were ever linked to, the number of names.
+    pub(super) names: HashMap<Id, u32>,
     /// Where the blocks begin, in bytes.
     pub(super) blocks_at: u64,
     /// Blocks in all.
@@ -38,122 +42,69 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Lays a tree out.
+    /// Lays a tree out: its objects' places become the numbers by which directories name them.
     ///
     /// # Errors
-    /// If it is too large for the format.
-    pub(super) fn of(tree: &Tree) -> Result<Self, String> {
-        let mut order = Vec::new();
-        tree.walk(|id, _| order.push(id));
-        let mut layout = Layout {
-            order,
-            places: vec![Place::default(); tree.len()],
-            sparse: HashMap::new(),
-            blocks_at: 0,
-            blocks: 0,
-        };
-        layout.count_links(tree);
-        let end = layout.place_inodes(tree)?;
-        layout.place_blocks(tree, end)?;
-        Ok(layout)
-    }
-
-    /// The number by which directories name an inode.
-    pub(super) fn nid(&self, id: Id) -> u64 {
-        self.places[id as usize].at / SLOT
-    }
-
-    fn count_links(&mut self, tree: &Tree) {
-        for &id in &self.order {
-            let Body::Directory(directory) = &tree.inode(id).body else { continue };
-            let mut subdirectories = 0;
-            for &child in directory.children.values() {
-                match tree.inode(child).body {
-                    Body::Directory(_) => subdirectories += 1,
-                    _ => self.places[child as usize].nlink += 1,
-                }
-            }
-            self.places[id as usize].nlink = 2 + subdirectories;
-        }
-    }
-
-    fn place_inodes(&mut self, tree: &Tree) -> Result<u64, String> {
-        let mut cursor = FIRST_INODE;
-        let mut parents = HashMap::new();
-        for &id in &self.order {
+    /// If it is too large for the format, or grows out of proportion.
+    pub(super) fn of(tree: &mut Tree) -> Result<Self, String> {
+        let (mut inodes, mut cursor, mut blocks) = (0, FIRST_INODE, 0u64);
+        let (mut grown, mut allowed) = (0u64, SPARSE_FREE);
+        let mut walk = Walk::new();
+        while let Some(id) = walk.next(tree) {
             let inode = tree.inode(id);
-            let mut after = 0;
-            let size = match &inode.body {
-                Body::Directory(_) => directory::size(&names(tree, id, *parents.get(&id).unwrap_or(&ROOT))),
-                Body::Symlink(target) => target.len() as u64,
-                Body::File { size, offset, sparse: Some(segments) } => {
-                    let chunks = sparse::sparse(*size, *offset, segments)?;
-                    after = chunks.chunks.len() as u64 * CHUNK_INDEX;
-                    self.sparse.insert(id, chunks);
-                    *size
-                }
-                Body::File { size, offset, .. } => {
-                    after = sparse::whole(*size, *offset).chunks.len() as u64 * CHUNK_INDEX;
-                    *size
-                }
-                _ => 0,
-            };
-            if let Body::Directory(directory) = &inode.body {
-                let children = directory.children.values();
-                parents.extend(children.filter(|&&child| is_directory(tree, child)).map(|&child| (child, id)));
+            let place = Place::of(tree, id, &inode, cursor)?;
+            if let Body::File { sparse: Some(segments), .. } = inode.body {
+                grown += place.blocks * BLOCK + (place.next - place.at);
+                allowed += SPARSE_RATIO * segments.iter().map(|segment| segment.length).sum::<u64>();
             }
-            let place = &mut self.places[id as usize];
-            (place.size, place.xattr_size) = (size, xattrs(inode).len() as u64);
-            let head = INODE + place.xattr_size;
-            place.inline = matches!(inode.body, Body::Directory(_) | Body::Symlink(_)) && head + size <= BLOCK;
-            let whole = if place.inline { head + size } else { INODE };
-            let room = BLOCK - cursor % BLOCK;
-            place.at = if room < whole { cursor.next_multiple_of(BLOCK) } else { cursor };
-            let end = place.at + head + if place.inline { size } else { 0 };
-            cursor = if after > 0 { end.next_multiple_of(CHUNK_INDEX) + after } else { end }.next_multiple_of(SLOT);
-        }
-        Ok(cursor)
-    }
-
-    fn place_blocks(&mut self, tree: &Tree, end: u64) -> Result<(), String> {
-        let mut block = blocks_of(end);
-        self.blocks_at = block * BLOCK;
-        for &id in &self.order {
-            let place = &mut self.places[id as usize];
-            place.block = u32::try_from(block).map_err(|_| "the layer's index is larger than 2 TiB".to_owned())?;
-            match &tree.inode(id).body {
-                Body::Directory(_) | Body::Symlink(_) if !place.inline => block += blocks_of(place.size),
-                Body::File { .. } => {
-                    block += self.sparse.get(&id).map_or(0, |chunks| u64::from(chunks.copied_blocks));
-                }
-                _ => {}
+            if grown > allowed {
+                return Err(
+                    "its sparse files lie so askew in the tar that the layer would grow out of proportion".into()
+                );
             }
+            tree.set_place(id, u32::try_from(place.at / SLOT).map_err(|_| TOO_LARGE)?);
+            (inodes, cursor, blocks) = (inodes + 1, place.next, blocks + place.blocks);
         }
-        self.blocks = u32::try_from(block).map_err(|_| "the layer's index is larger than 2 TiB".to_owned())?;
-        Ok(())
+        let first = blocks_of(cursor);
+        let blocks = u32::try_from(first + blocks).map_err(|_| TOO_LARGE)?;
+        Ok(Layout { inodes, names: walk.names(), blocks_at: first * BLOCK, blocks })
     }
 }
 
-fn is_directory(tree: &Tree, id: Id) -> bool {
-    matches!(tree.inode(id).body, Body::Directory(_))
-}
-
-/// The names in a directory, its own and its parent's among them, in the order of the format.
-pub(super) fn names(tree: &Tree, id: Id, parent: Id) -> Vec<Name<'_>> {
-    let Body::Directory(directory) = &tree.inode(id).body else { return Vec::new() };
-    let mut names = Vec::with_capacity(directory.children.len() + 2);
-    names.push(Name { name: b".", inode: id, file_type: 2 });
-    names.push(Name { name: b"..", inode: parent, file_type: 2 });
-    for (name, &child) in &directory.children {
-        names.push(Name { name, inode: child, file_type: tree.inode(child).file_type() });
+impl Place {
+    /// The place of an inode that may begin at `cursor`.
+    pub(super) fn of(tree: &Tree, id: Id, inode: &Inode<'_>, cursor: u64) -> Result<Self, String> {
+        let (mut after, mut blocks) = (0, 0);
+        let size = match inode.body {
+            Body::Directory(_) => directory::size(directory::names(tree, id)),
+            Body::Symlink(target) => target.len() as u64,
+            Body::File { size, offset, sparse } => {
+                let chunks = Chunks::of(size, offset, sparse)?;
+                after = chunks.count * CHUNK_INDEX;
+                blocks = chunks.copied_blocks()?;
+                size
+            }
+            _ => 0,
+        };
+        let xattr_size = xattrs(inode).len() as u64;
+        let head = INODE + xattr_size;
+        let may_follow = matches!(inode.body, Body::Directory(_) | Body::Symlink(_));
+        let inline = may_follow && head + size <= BLOCK;
+        if may_follow && !inline {
+            blocks = blocks_of(size);
+        }
+        let whole = if inline { head + size } else { INODE };
+        let room = BLOCK - cursor % BLOCK;
+        let at = if room < whole { cursor.next_multiple_of(BLOCK) } else { cursor };
+        let end = at + head + if inline { size } else { 0 };
+        let end = if after > 0 { end.next_multiple_of(CHUNK_INDEX) + after } else { end };
+        Ok(Place { at, next: end.next_multiple_of(SLOT), size, xattr_size, inline, blocks })
     }
-    names.sort_unstable_by_key(|name| name.name);
-    names
 }
 
 /// An inode's attributes as bytes, with overlayfs's mark of an opaque directory.
-pub(super) fn xattrs(inode: &Inode) -> Vec<u8> {
-    let opaque = matches!(&inode.body, Body::Directory(directory) if directory.opaque);
+pub(super) fn xattrs(inode: &Inode<'_>) -> Vec<u8> {
+    let opaque = matches!(inode.body, Body::Directory(directory) if directory.opaque);
     let mark = opaque.then_some((&b"trusted.overlay.opaque"[..], &b"y"[..]));
     if inode.xattrs.is_empty() && !opaque {
         return Vec::new();

@@ -56,7 +56,7 @@ pub(crate) fn index_tar(tar: &mut dyn BufRead) -> Result<(Index, TarSummary), La
 
 impl Index {
     /// Writes the index to the new file `path`. `tar` is the whole tar, for the rare piece that has to be copied.
-    pub(crate) fn write(&self, tar: &File, path: &Path) -> Result<(), LayerError> {
-        write::write(&self.0, tar, path)
+    pub(crate) fn write(mut self, tar: &File, path: &Path) -> Result<(), LayerError> {
+        write::write(&mut self.0, tar, path)
     }
 }

@@ -24,104 +24,127 @@ pub(super) enum Chunk {
     Copied(u32),
 }
 
-/// A file's chunks of 2^bits blocks each.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Chunks {
+/// A file's chunks of 2^bits blocks each. They are told one after the other: a file may have millions.
+#[derive(Debug)]
+pub(super) struct Chunks<'a> {
     pub(super) bits: u32,
-    pub(super) chunks: Vec<Chunk>,
-    /// Blocks that all copied chunks take.
-    pub(super) copied_blocks: u32,
+    pub(super) count: u64,
+    size: u64,
+    /// Where its stored bytes begin in the tar.
+    offset: u64,
+    segments: Segments<'a>,
 }
 
-/// The chunks of a file that is stored whole.
-pub(super) fn whole(size: u64, offset: u64) -> Chunks {
-    let bits = blocks_of(size).next_power_of_two().trailing_zeros().min(CHUNK_BITS_LIMIT);
-    let first = offset >> BLOCK_BITS;
-    let count = blocks_of(size).div_ceil(1 << bits);
-    let chunks = (0..count).map(|chunk| Chunk::Tar((first + (chunk << bits)) as u32)).collect();
-    Chunks { bits, chunks, copied_blocks: 0 }
+/// What is stored of a file.
+#[derive(Debug)]
+enum Segments<'a> {
+    Whole([Segment; 1]),
+    Sparse(&'a [Segment]),
 }
 
-/// The chunks of a sparse file, whose stored bytes begin at `offset` in the tar.
-///
-/// # Errors
-/// If it would take out of proportion much room.
-pub(super) fn sparse(size: u64, offset: u64, segments: &[Segment]) -> Result<Chunks, String> {
-    let aligned = segments.iter().fold(u64::MAX, |all, segment| {
-        let end = segment.offset + segment.length;
-        all & lowest_bits_below(segment.offset) & if end == size { u64::MAX } else { lowest_bits_below(end) }
-    });
-    let mut bits = (aligned.trailing_ones()).clamp(BLOCK_BITS, BLOCK_BITS + CHUNK_BITS_LIMIT) - BLOCK_BITS;
-    bits = bits.min(blocks_of(size).next_power_of_two().trailing_zeros());
-    while blocks_of(size).div_ceil(1 << bits) > CHUNK_LIMIT && bits < CHUNK_BITS_LIMIT {
-        bits += 1;
+impl<'a> Chunks<'a> {
+    /// The chunks of a file whose stored bytes begin at `offset` in the tar, and belong at `segments`, if it is sparse.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub(super) fn of(size: u64, offset: u64, segments: Option<&'a [Segment]>) -> Result<Self, String> {
+        let segments = segments.map_or(Segments::Whole([Segment { offset: 0, length: size }]), Segments::Sparse);
+        let mut chunks = Chunks { bits: 0, count: 0, size, offset, segments };
+        let aligned = chunks.segments().iter().fold(u64::MAX, |all, segment| {
+            let end = segment.offset + segment.length;
+            all & lowest_bits_below(segment.offset) & if end == size { u64::MAX } else { lowest_bits_below(end) }
+        });
+        let mut bits = (aligned.trailing_ones()).clamp(BLOCK_BITS, BLOCK_BITS + CHUNK_BITS_LIMIT) - BLOCK_BITS;
+        bits = bits.min(blocks_of(size).next_power_of_two().trailing_zeros());
+        while blocks_of(size).div_ceil(1 << bits) > CHUNK_LIMIT && bits < CHUNK_BITS_LIMIT {
+            bits += 1;
+        }
+        (chunks.bits, chunks.count) = (bits, blocks_of(size).div_ceil(1 << bits));
+        if chunks.count > CHUNK_LIMIT {
+            return Err("a sparse file is larger than 8 PiB".to_owned());
+        }
+        Ok(chunks)
     }
-    let count = blocks_of(size).div_ceil(1 << bits);
-    if count > CHUNK_LIMIT {
-        return Err("a sparse file is larger than 8 PiB".to_owned());
+
+    fn segments(&self) -> &[Segment] {
+        match &self.segments {
+            Segments::Whole(whole) => whole,
+            Segments::Sparse(list) => list,
+        }
     }
-    let mut chunks = vec![Chunk::Hole; count as usize];
-    let length = BLOCK << bits;
-    let (mut stored_at, mut copied) = (offset, 0u64);
-    let limit = COPY_FREE + COPY_RATIO * segments.iter().map(|segment| segment.length).sum::<u64>();
-    for segment in segments {
-        let end = segment.offset + segment.length;
-        for number in segment.offset / length..end.div_ceil(length) {
-            let (from, to) = (number * length, ((number + 1) * length).min(size));
-            let covered = segment.offset <= from && to <= end;
+
+    /// The chunks in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Chunk> {
+        let length = BLOCK << self.bits;
+        let (mut rest, mut stored_at, mut copied) = (self.segments(), self.offset, 0);
+        (0..self.count).map(move |number| {
+            let (from, to) = (number * length, ((number + 1) * length).min(self.size));
+            pass(&mut rest, &mut stored_at, from);
+            let Some(segment) = rest.first().filter(|segment| segment.offset < to) else { return Chunk::Hole };
+            let covered = segment.offset <= from && to <= segment.offset + segment.length;
             // Where the chunk's first byte would be in the tar.
             let at = stored_at.wrapping_add(from).wrapping_sub(segment.offset);
-            let chunk = &mut chunks[number as usize];
             if covered && at.is_multiple_of(BLOCK) {
-                *chunk = Chunk::Tar((at >> BLOCK_BITS) as u32);
-            } else if *chunk == Chunk::Hole {
-                *chunk = Chunk::Copied((copied >> BLOCK_BITS) as u32);
-                copied += (to - from).next_multiple_of(BLOCK);
-                if copied > limit {
-                    return Err(
-                        "a sparse file lies so askew in the tar that it would grow out of proportion".to_owned()
-                    );
-                }
+                return Chunk::Tar((at >> BLOCK_BITS) as u32);
+            }
+            let first = copied;
+            copied += blocks_of(to - from);
+            Chunk::Copied(first as u32)
+        })
+    }
+
+    /// Blocks that all copied chunks take.
+    ///
+    /// # Errors
+    /// If that is out of proportion.
+    pub(super) fn copied_blocks(&self) -> Result<u64, String> {
+        let Segments::Sparse(segments) = self.segments else { return Ok(0) };
+        let limit = COPY_FREE + COPY_RATIO * segments.iter().map(|segment| segment.length).sum::<u64>();
+        let length = BLOCK << self.bits;
+        let mut blocks = 0;
+        for (number, chunk) in (0..).zip(self.iter()) {
+            if matches!(chunk, Chunk::Copied(_)) {
+                blocks += blocks_of(length.min(self.size - number * length));
+            }
+            if blocks > limit >> BLOCK_BITS {
+                return Err("a sparse file lies so askew in the tar that it would grow out of proportion".to_owned());
             }
         }
-        stored_at += segment.length;
+        Ok(blocks)
     }
-    Ok(Chunks { bits, chunks, copied_blocks: (copied >> BLOCK_BITS) as u32 })
+
+    /// Writes the copied chunks, in order, each padded to a block.
+    pub(super) fn write_copied(&self, tar: &File, out: &mut impl Write) -> io::Result<()> {
+        let length = BLOCK << self.bits;
+        let copied = (0..).zip(self.iter()).filter(|(_, chunk)| matches!(chunk, Chunk::Copied(_)));
+        // Both lists are in order: each segment is looked at by the chunks that it touches.
+        let (mut rest, mut stored_at) = (self.segments(), self.offset);
+        for (number, _) in copied {
+            let (from, to) = (number * length, ((number + 1) * length).min(self.size));
+            pass(&mut rest, &mut stored_at, from);
+            let (mut position, mut stored) = (from, stored_at);
+            for segment in rest.iter().take_while(|segment| segment.offset < to) {
+                let begin = segment.offset.max(from);
+                let end = (segment.offset + segment.length).min(to);
+                write_zeros(begin - position, out)?;
+                copy(tar, stored + (begin - segment.offset), end - begin, out)?;
+                stored += segment.length;
+                position = end;
+            }
+            write_zeros(to.next_multiple_of(BLOCK) - position, out)?;
+        }
+        Ok(())
+    }
 }
 
-/// Writes the copied chunks, in order, each padded to a block.
-pub(super) fn write_copied(
-    chunks: &Chunks,
-    size: u64,
-    offset: u64,
-    segments: &[Segment],
-    tar: &File,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let length = BLOCK << chunks.bits;
-    let copied = chunks.chunks.iter().enumerate().filter(|(_, chunk)| matches!(chunk, Chunk::Copied(_)));
-    // Both lists are in order: each segment is looked at by the chunks that it touches.
-    let (mut rest, mut stored_at) = (segments, offset);
-    for (number, _) in copied {
-        let (from, to) = (number as u64 * length, ((number as u64 + 1) * length).min(size));
-        while let Some((first, others)) = rest.split_first()
-            && first.offset + first.length <= from
-        {
-            stored_at += first.length;
-            rest = others;
-        }
-        let (mut position, mut stored) = (from, stored_at);
-        for segment in rest.iter().take_while(|segment| segment.offset < to) {
-            let begin = segment.offset.max(from);
-            let end = (segment.offset + segment.length).min(to);
-            write_zeros(begin - position, out)?;
-            copy(tar, stored + (begin - segment.offset), end - begin, out)?;
-            stored += segment.length;
-            position = end;
-        }
-        write_zeros(to.next_multiple_of(BLOCK) - position, out)?;
+/// Leaves behind the segments that end before `from`.
+fn pass(rest: &mut &[Segment], stored_at: &mut u64, from: u64) {
+    while let Some((first, others)) = rest.split_first()
+        && first.offset + first.length <= from
+    {
+        *stored_at += first.length;
+        *rest = others;
     }
-    Ok(())
 }
 
 fn copy(tar: &File, mut at: u64, mut length: u64, out: &mut impl Write) -> io::Result<()> {
@@ -174,26 +197,33 @@ mod tests {
         Segment { offset, length }
     }
 
+    /// Bits of a chunk, the chunks, and the blocks that are copied.
+    fn chunks(size: u64, offset: u64, segments: Option<&[Segment]>) -> (u32, Vec<Chunk>, u64) {
+        let chunks = Chunks::of(size, offset, segments).unwrap();
+        (chunks.bits, chunks.iter().collect(), chunks.copied_blocks().unwrap())
+    }
+
     #[test]
     fn a_whole_file_is_one_chunk() {
-        assert_eq!(whole(1, 1024), Chunks { bits: 0, chunks: vec![Chunk::Tar(2)], copied_blocks: 0 });
-        assert_eq!(whole(5000, 512), Chunks { bits: 4, chunks: vec![Chunk::Tar(1)], copied_blocks: 0 });
+        assert_eq!(chunks(1, 1024, None), (0, vec![Chunk::Tar(2)], 0));
+        assert_eq!(chunks(5000, 512, None), (4, vec![Chunk::Tar(1)], 0));
+        assert_eq!(chunks(0, 512, None), (0, vec![], 0));
+        let (bits, huge, _) = chunks(5 << 40, 512, None);
+        assert_eq!((bits, huge.len(), huge[1]), (31, 5, Chunk::Tar(1 + (1 << 31))));
     }
 
     #[test]
     fn aligned_segments_stay_in_the_tar_and_others_are_copied() {
-        let chunks = sparse(16384, 512, &[segment(4096, 4096), segment(12288, 4096)]).unwrap();
-        assert_eq!((chunks.bits, chunks.copied_blocks), (3, 0));
-        assert_eq!(chunks.chunks, [Chunk::Hole, Chunk::Tar(1), Chunk::Hole, Chunk::Tar(9)]);
-        let chunks = sparse(2000, 0, &[segment(0, 100), segment(600, 10), segment(700, 4)]).unwrap();
-        assert_eq!(chunks.chunks, [Chunk::Copied(0), Chunk::Copied(1), Chunk::Hole, Chunk::Hole]);
-        let nothing = sparse(1 << 40, 0, &[]).unwrap();
-        assert_eq!((nothing.chunks.len(), nothing.bits), (1, 31));
+        let aligned = chunks(16384, 512, Some(&[segment(4096, 4096), segment(12288, 4096)]));
+        assert_eq!(aligned, (3, vec![Chunk::Hole, Chunk::Tar(1), Chunk::Hole, Chunk::Tar(9)], 0));
+        let (_, askew, copied) = chunks(2000, 0, Some(&[segment(0, 100), segment(600, 10), segment(700, 4)]));
+        assert_eq!((askew, copied), (vec![Chunk::Copied(0), Chunk::Copied(1), Chunk::Hole, Chunk::Hole], 2));
+        assert_eq!(chunks(1 << 40, 0, Some(&[])), (31, vec![Chunk::Hole], 0));
     }
 
     #[test]
     fn a_tiny_tar_does_not_grow_to_a_huge_index() {
         let segments: Vec<Segment> = (0..200_000).map(|n| segment(n * (1 << 24) + 1, 1)).collect();
-        assert!(sparse(200_000 << 24, 0, &segments).is_err());
+        assert!(Chunks::of(200_000 << 24, 0, Some(&segments)).unwrap().copied_blocks().is_err());
     }
 }

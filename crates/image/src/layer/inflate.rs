@@ -76,20 +76,28 @@ impl Drop for Window {
     }
 }
 
-/// The window of the first frame in bytes (RFC 8878, 3.1.1.1): what its decoder must remember of what it has written.
+/// What the decoder of the first frame must remember of what it has written, in bytes (RFC 8878, 3.1.1.1): its window, but no more than its
+/// content, if it tells that. zstd takes no more memory either (ZSTD_decodingBufferSize_min).
 fn zstd_window(begin: &[u8]) -> Option<u64> {
     let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = begin else { return None };
-    if descriptor & 0x20 == 0 {
-        let (exponent, mantissa) = (u32::from(*rest.first()? >> 3), u64::from(rest.first()? & 7));
-        let base = 1u64 << (10 + exponent);
-        return Some(base + base / 8 * mantissa);
-    }
-    // A single segment: the window is the content, whose size follows the dictionary's ID.
+    let single = descriptor & 0x20 != 0;
+    // A single segment has no window but its content.
+    let (window, rest) = if single { (u64::MAX, rest) } else { (window(*rest.first()?), &rest[1..]) };
+    // The content's size follows the dictionary's ID.
     let id = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let length = [usize::from(single), 2, 4, 8][usize::from(descriptor >> 6)];
+    if length == 0 {
+        return Some(window);
+    }
     let field = rest.get(id..id + length)?;
     let size = field.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
-    Some(if length == 2 { size + 256 } else { size })
+    Some(window.min(if length == 2 { size + 256 } else { size }))
+}
+
+/// A window by its descriptor.
+fn window(byte: u8) -> u64 {
+    let base = 1u64 << (10 + (byte >> 3));
+    base + base / 8 * u64::from(byte & 7)
 }
 
 #[cfg(test)]
@@ -108,6 +116,9 @@ mod tests {
         let small = zstd::bulk::compress(&noise[..200], 1).unwrap();
         assert_eq!(zstd_window(&small), Some(200));
         assert_eq!((zstd_window(b"\x1f\x8b"), zstd_window(&whole[..5])), (None, None));
+        // 128 MiB, of which 1 MiB is used.
+        let large = [0x28, 0xb5, 0x2f, 0xfd, 2 << 6, 17 << 3, 0, 0, 16, 0];
+        assert_eq!((zstd_window(&large), zstd_window(&large[..8])), (Some(1 << 20), None));
     }
 
     #[test]

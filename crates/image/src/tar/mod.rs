@@ -16,7 +16,7 @@ mod write;
 
 pub(crate) use entry::Entry;
 pub use entry::{Kind, Xattr};
-pub(crate) use name::{Name, Target, components, join};
+pub(crate) use name::{Name, components, join};
 pub(crate) use reader::Reader;
 pub(crate) use sparse::Segment;
 pub use write::{TarHeader, TarWriter};

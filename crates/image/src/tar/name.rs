@@ -12,31 +12,28 @@ const META: &[u8] = b".wh..wh.";
 /// What an entry's name speaks of. The components are relative to the root, none of them is `.`, `..` or empty, and none holds a `/`
 /// or a NUL; no component means the root itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Name {
+pub(crate) enum Name<'a> {
     /// An object.
-    Object(Vec<Vec<u8>>),
-    /// `.wh.x`: x of lower layers is gone. The components are those of x.
-    Whiteout(Vec<Vec<u8>>),
+    Object(Vec<&'a [u8]>),
+    /// `.wh.x`: x of lower layers is gone. The components of x's directory, and x.
+    Whiteout(Vec<&'a [u8]>, &'a [u8]),
     /// `.wh..wh..opq`: nothing of lower layers is seen in this directory.
-    Opaque(Vec<Vec<u8>>),
+    Opaque(Vec<&'a [u8]>),
     /// Metadata of aufs, which nobody wants.
     Ignored,
 }
 
-/// The target of a hard link: components likewise.
-pub(crate) type Target = Vec<Vec<u8>>;
-
-impl Name {
-    /// Interprets a name. `is_directory`: whether the entry is a directory, whose name may not be that of a whiteout.
+impl<'a> Name<'a> {
+    /// Interprets a name.
     ///
     /// # Errors
     /// Why the name cannot be allowed.
-    pub(crate) fn of(path: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn of(path: &'a [u8]) -> Result<Self, &'static str> {
         let mut components = components(path)?;
         if components.iter().rev().skip(1).any(|component| component.starts_with(WHITEOUT)) {
             return Err("a whiteout is used as a directory");
         }
-        let Some(last) = components.last() else { return Ok(Name::Object(components)) };
+        let Some(&last) = components.last() else { return Ok(Name::Object(components)) };
         let Some(hidden) = last.strip_prefix(WHITEOUT) else { return Ok(Name::Object(components)) };
         if last == OPAQUE {
             components.pop();
@@ -48,10 +45,8 @@ impl Name {
         if matches!(hidden, b"" | b"." | b"..") {
             return Err("a whiteout of nothing, or of a parent directory");
         }
-        let hidden = hidden.to_vec();
         components.pop();
-        components.push(hidden);
-        Ok(Name::Whiteout(components))
+        Ok(Name::Whiteout(components, hidden))
     }
 }
 
@@ -59,14 +54,14 @@ impl Name {
 ///
 /// # Errors
 /// Why the path cannot be allowed.
-pub(crate) fn components(path: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+pub(crate) fn components(path: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     if path.len() > PATH_LIMIT {
         return Err("the name is longer than 4095 bytes");
     }
     if path.contains(&0) {
         return Err("the name contains a NUL byte");
     }
-    let mut components: Vec<Vec<u8>> = Vec::new();
+    let mut components: Vec<&[u8]> = Vec::new();
     for component in path.split(|&byte| byte == b'/') {
         match component {
             b"" | b"." => {}
@@ -76,14 +71,14 @@ pub(crate) fn components(path: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
                 }
             }
             _ if component.len() > COMPONENT_LIMIT => return Err("a part of the name is longer than 255 bytes"),
-            _ => components.push(component.to_vec()),
+            _ => components.push(component),
         }
     }
     Ok(components)
 }
 
 /// Components as a path, for messages.
-pub(crate) fn join(components: &[Vec<u8>]) -> String {
+pub(crate) fn join(components: &[&[u8]]) -> String {
     String::from_utf8_lossy(&components.join(&b'/')).into_owned()
 }
 
@@ -91,8 +86,8 @@ pub(crate) fn join(components: &[Vec<u8>]) -> String {
 mod tests {
     use super::*;
 
-    fn parts(path: &str) -> Vec<Vec<u8>> {
-        path.split('/').filter(|c| !c.is_empty()).map(|c| c.as_bytes().to_vec()).collect()
+    fn parts(path: &str) -> Vec<&[u8]> {
+        path.split('/').filter(|c| !c.is_empty()).map(str::as_bytes).collect()
     }
 
     #[test]
@@ -116,7 +111,7 @@ mod tests {
 
     #[test]
     fn whiteouts_have_their_meaning() {
-        assert_eq!(Name::of(b"a/.wh.b"), Ok(Name::Whiteout(parts("a/b"))));
+        assert_eq!(Name::of(b"a/.wh.b"), Ok(Name::Whiteout(parts("a"), b"b")));
         assert_eq!(Name::of(b"a/.wh..wh..opq"), Ok(Name::Opaque(parts("a"))));
         assert_eq!(Name::of(b".wh..wh..opq"), Ok(Name::Opaque(vec![])));
         assert_eq!(Name::of(b".wh..wh.plnk/"), Ok(Name::Ignored));

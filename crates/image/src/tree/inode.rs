@@ -1,8 +1,8 @@
 //! What a tree is made of: an entry as an object, with what of it is kept.
 
-use super::Id;
+use super::children::Children;
+use super::records::Tag;
 use crate::tar::{Entry, Kind, Segment, Xattr};
-use std::collections::BTreeMap;
 
 const S_IFIFO: u16 = 0o010_000;
 const S_IFCHR: u16 = 0o020_000;
@@ -11,64 +11,72 @@ const S_IFBLK: u16 = 0o060_000;
 const S_IFREG: u16 = 0o100_000;
 const S_IFLNK: u16 = 0o120_000;
 
-/// An object.
-pub(crate) struct Inode {
+/// An object, as a tree or an entry has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Inode<'a> {
     /// Type and permissions.
     pub(crate) mode: u16,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) mtime: i64,
     pub(crate) mtime_ns: u32,
-    pub(crate) xattrs: Box<[Xattr]>,
-    pub(crate) body: Body,
+    pub(crate) xattrs: &'a [Xattr],
+    pub(crate) body: Body<'a>,
 }
 
 /// What it is.
-pub(crate) enum Body {
-    Directory(Directory),
+#[derive(Clone, Copy)]
+pub(crate) enum Body<'a> {
+    Directory(Directory<'a>),
     /// Content at this byte of the tar; with segments if sparse.
     File {
         size: u64,
         offset: u64,
-        sparse: Option<Box<[Segment]>>,
+        sparse: Option<&'a [Segment]>,
     },
-    Symlink(Box<[u8]>),
+    Symlink(&'a [u8]),
     /// The device number as EROFS writes it.
     Device(u32),
     Fifo,
     /// What lower layers have under this name is gone.
     Whiteout,
     /// What lower layers have under this path, to which the layer makes a hard link. A whiteout until it is put over the layer.
-    Below(Box<[u8]>),
+    Below(&'a [u8]),
 }
 
 /// A directory.
-#[derive(Default)]
-pub(crate) struct Directory {
-    pub(crate) children: BTreeMap<Box<[u8]>, Id>,
+#[derive(Clone, Copy)]
+pub(crate) struct Directory<'a> {
+    pub(super) children: &'a Children,
     /// Nothing of lower layers is seen in it.
     pub(crate) opaque: bool,
     /// No entry has described it.
     pub(super) implicit: bool,
 }
 
-impl Inode {
+static NO_CHILDREN: Children = Children::NONE;
+
+impl<'a> Inode<'a> {
     /// What is not there: lower layers' object of the name is hidden by it.
-    pub(super) fn absent(body: Body) -> Self {
+    pub(super) fn absent(body: Body<'a>) -> Self {
         Inode { mode: S_IFCHR, body, ..Inode::implicit_directory() }
     }
 
     /// A directory that no entry has described: as `mkdir -p` by root makes it.
     pub(super) fn implicit_directory() -> Self {
-        let body = Body::Directory(Directory { implicit: true, ..Directory::default() });
-        Inode { mode: S_IFDIR | 0o755, uid: 0, gid: 0, mtime: 0, mtime_ns: 0, xattrs: Box::default(), body }
+        let body = Body::Directory(Directory { children: &NO_CHILDREN, opaque: false, implicit: true });
+        Inode { mode: S_IFDIR | 0o755, uid: 0, gid: 0, mtime: 0, mtime_ns: 0, xattrs: &[], body }
     }
 
-    pub(super) fn of(entry: Entry) -> Result<Self, String> {
-        let (file_type, body) = match entry.kind {
-            Kind::Directory => (S_IFDIR, Body::Directory(Directory::default())),
+    /// What an entry describes. Attributes that are not kept are taken out of it.
+    pub(super) fn of(entry: &'a mut Entry) -> Result<Self, String> {
+        entry.xattrs.retain(|(name, value)| is_kept(name, value));
+        let (file_type, body) = match &entry.kind {
+            Kind::Directory => {
+                (S_IFDIR, Body::Directory(Directory { children: &NO_CHILDREN, opaque: false, implicit: false }))
+            }
             Kind::File | Kind::HardLink => {
-                let sparse = entry.sparse.map(Vec::into_boxed_slice);
+                let sparse = entry.sparse.as_deref();
                 (S_IFREG, Body::File { size: entry.size, offset: entry.offset, sparse })
             }
             Kind::Symlink if entry.link.is_empty() => return Err("a symbolic link to nothing".to_owned()),
@@ -77,26 +85,35 @@ impl Inode {
                     "the target of a symbolic link is longer than 4095 bytes, or contains a NUL byte".to_owned()
                 );
             }
-            Kind::Symlink => (S_IFLNK, Body::Symlink(entry.link.into())),
-            Kind::Char { major, minor } => (S_IFCHR, Body::Device(device(major, minor)?)),
-            Kind::Block { major, minor } => (S_IFBLK, Body::Device(device(major, minor)?)),
+            Kind::Symlink => (S_IFLNK, Body::Symlink(&entry.link)),
+            Kind::Char { major, minor } => (S_IFCHR, Body::Device(device(*major, *minor)?)),
+            Kind::Block { major, minor } => (S_IFBLK, Body::Device(device(*major, *minor)?)),
             Kind::Fifo => (S_IFIFO, Body::Fifo),
         };
         let permissions = if file_type == S_IFLNK { 0o777 } else { entry.mode as u16 & 0o7777 };
-        let xattrs = entry.xattrs.into_iter().filter(|(name, value)| is_kept(name, value)).collect();
-        let (mtime, mtime_ns) = (entry.mtime, entry.mtime_ns);
-        Ok(Inode { mode: file_type | permissions, uid: entry.uid, gid: entry.gid, mtime, mtime_ns, xattrs, body })
+        Ok(Inode {
+            mode: file_type | permissions,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+            mtime_ns: entry.mtime_ns,
+            xattrs: &entry.xattrs,
+            body,
+        })
     }
 
-    /// EROFS_FT_*.
-    pub(crate) fn file_type(&self) -> u8 {
-        match self.mode & 0o170_000 {
-            S_IFREG => 1,
-            S_IFDIR => 2,
-            S_IFCHR => 3,
-            S_IFBLK => 4,
-            S_IFIFO => 5,
-            _ => 7,
+    /// How a tree keeps it.
+    pub(super) fn tag(&self) -> Tag {
+        match self.body {
+            Body::Directory(_) => Tag::Directory,
+            Body::File { sparse: None, .. } => Tag::File,
+            Body::File { .. } => Tag::Sparse,
+            Body::Symlink(_) => Tag::Symlink,
+            Body::Device(_) if self.mode & S_IFBLK == S_IFBLK => Tag::Block,
+            Body::Device(_) => Tag::Char,
+            Body::Fifo => Tag::Fifo,
+            Body::Whiteout => Tag::Whiteout,
+            Body::Below(_) => Tag::Below,
         }
     }
 }

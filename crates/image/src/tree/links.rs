@@ -1,28 +1,25 @@
 //! Hard links: to other names of the layer, and to what lower layers have.
 
 use super::{Body, Id, Inode, ROOT, Tree};
-use crate::tar::{Name, Target, join};
+use crate::tar::{Name, join};
 
 impl Tree {
     /// What a hard link's target means: another name in this layer, of anything but a directory, or one of the layers below.
-    pub(super) fn hard_link(&mut self, link: &[u8], own: &[Vec<u8>]) -> Result<Id, String> {
-        let target: Target = match Name::of(link)? {
-            Name::Object(components) => components,
-            _ => return Err("a hard link to a whiteout".to_owned()),
-        };
+    pub(super) fn hard_link(&mut self, link: &[u8], own: &[&[u8]]) -> Result<Id, String> {
+        let Name::Object(target) = Name::of(link)? else { return Err("a hard link to a whiteout".to_owned()) };
         // Replacing the target by a link to itself changes nothing, but its parents must not be replaced by directories.
         if own.len() > target.len() && own[..target.len()] == target[..] {
             return Err("a hard link to its own parent".to_owned());
         }
         let mut id = ROOT;
         for component in &target {
-            id = match &self.inode(id).body {
-                Body::Directory(directory) => match directory.children.get(&component[..]) {
-                    Some(&child) => child,
+            id = match self.inode(id).body {
+                Body::Directory(directory) => match self.objects.known(self.objects.slot(id, component)) {
+                    Some(child) => child,
                     None if directory.opaque => {
                         return Err(format!("a hard link to {:?}, which this layer hides", join(&target)));
                     }
-                    None => return self.link_below(target.join(&b'/')),
+                    None => return self.link_below(&target.join(&b'/')),
                 },
                 Body::Whiteout => return Err(format!("a hard link to {:?}, which this layer removes", join(&target))),
                 _ => return Err(format!("a hard link to {:?}, which is not below a directory", join(&target))),
@@ -35,13 +32,13 @@ impl Tree {
         }
     }
 
-    fn link_below(&mut self, path: Vec<u8>) -> Result<Id, String> {
-        if let Some(&id) = self.below.get(&path[..]) {
+    fn link_below(&mut self, path: &[u8]) -> Result<Id, String> {
+        if let Some(&id) = self.below.get(path) {
             return Ok(id);
         }
-        let path: Box<[u8]> = path.into();
-        let id = self.push(Inode::absent(Body::Below(path.clone())))?;
-        self.below.insert(path, id);
+        let id = self.objects.push(b"", ROOT, &Inode::absent(Body::Below(path)))?;
+        self.below.insert(path.into(), id);
+        self.below_memory += path.len() + 64;
         Ok(id)
     }
 
@@ -53,12 +50,12 @@ impl Tree {
         }
         let mut open: Vec<(Id, Vec<u8>)> = vec![(ROOT, Vec::new())];
         while let Some((id, path)) = open.pop() {
-            let Body::Directory(directory) = &self.inode(id).body else { continue };
-            for (name, &child) in &directory.children {
-                let path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
-                match &self.inode(child).body {
-                    Body::Below(target) => links.push((target.to_vec(), path)),
-                    Body::Directory(_) => open.push((child, path)),
+            let Body::Directory(directory) = self.inode(id).body else { continue };
+            for (name, child) in self.children(directory) {
+                let path = || if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
+                match self.inode(child).body {
+                    Body::Below(target) => links.push((target.to_vec(), path())),
+                    Body::Directory(_) => open.push((child, path())),
                     _ => {}
                 }
             }
@@ -74,9 +71,9 @@ impl Tree {
     fn leaves_to_below(&self, path: &[u8]) -> bool {
         let mut id = ROOT;
         for name in path.split(|&byte| byte == b'/') {
-            match &self.inode(id).body {
-                Body::Directory(directory) => match directory.children.get(name) {
-                    Some(&child) => id = child,
+            match self.inode(id).body {
+                Body::Directory(directory) => match self.objects.known(self.objects.slot(id, name)) {
+                    Some(child) => id = child,
                     None => return !directory.opaque,
                 },
                 _ => return false,

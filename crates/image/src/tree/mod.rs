@@ -2,186 +2,208 @@
 //!
 //! No entry is ever resolved through the tree's symbolic links: an entry below a name that is not a directory makes it one.
 
+mod children;
+mod classes;
 mod inode;
 mod links;
+mod objects;
+mod records;
 mod walk;
 
 pub(crate) use inode::{Body, Directory, Inode};
+pub(crate) use objects::ROOT;
+pub(crate) use records::Id;
+pub(crate) use walk::Walk;
 
-use crate::tar::{Entry, Kind, Name, Segment};
+use crate::tar::{Entry, Kind, Name};
+use objects::Objects;
+use records::Tag;
 use std::collections::BTreeMap;
 
-/// Index of an inode in [`Tree::inodes`].
-pub(crate) type Id = u32;
-
-/// The root's.
-pub(crate) const ROOT: Id = 0;
-
-/// Memory that one layer's tree may take, about. A million entries take half of it.
-const MEMORY_LIMIT: usize = 512 << 20;
+/// Memory that one layer's tree may take, about. A million entries take a seventh of it.
+const MEMORY_LIMIT: usize = 256 << 20;
 /// Bytes of one inode's attributes: the largest value Linux allows, and room for small ones.
 const XATTR_LIMIT: usize = 96 << 10;
 
 /// The tree.
 pub(crate) struct Tree {
-    inodes: Vec<Inode>,
+    objects: Objects,
     /// Inodes of [`Body::Below`], by path.
     below: BTreeMap<Box<[u8]>, Id>,
-    memory: usize,
+    below_memory: usize,
+    /// The directory that was last looked up, for entries that follow each other in one.
+    recent: Option<(Vec<Box<[u8]>>, Id)>,
 }
 
 impl Tree {
     pub(crate) fn new() -> Self {
-        Tree { inodes: vec![Inode::implicit_directory()], below: BTreeMap::new(), memory: 0 }
+        Tree { objects: Objects::new(), below: BTreeMap::new(), below_memory: 0, recent: None }
     }
 
-    pub(crate) fn inode(&self, id: Id) -> &Inode {
-        &self.inodes[id as usize]
+    pub(crate) fn inode(&self, id: Id) -> Inode<'_> {
+        self.objects.inode(id)
     }
 
-    /// Number of inodes, reachable or not.
-    pub(crate) fn len(&self) -> usize {
-        self.inodes.len()
+    pub(crate) fn is_directory(&self, id: Id) -> bool {
+        self.objects.records().tag(id) == Tag::Directory
+    }
+
+    /// EROFS_FT_*: as in readdir's d_type order.
+    pub(crate) fn file_type(&self, id: Id) -> u8 {
+        match self.objects.records().tag(id) {
+            Tag::File | Tag::Sparse => 1,
+            Tag::Directory => 2,
+            Tag::Char | Tag::Whiteout | Tag::Below | Tag::Link => 3,
+            Tag::Block => 4,
+            Tag::Fifo => 5,
+            Tag::Symlink => 7,
+        }
+    }
+
+    /// Whether an object has, or had, more than one name.
+    pub(crate) fn is_linked(&self, id: Id) -> bool {
+        self.objects.records().is_linked(id)
+    }
+
+    /// The directory that a directory is in; the root's is the root.
+    pub(crate) fn parent(&self, directory: Id) -> Id {
+        self.objects.parent(directory)
+    }
+
+    /// A directory's names in order, and what has them.
+    pub(crate) fn children<'a>(&'a self, directory: Directory<'a>) -> impl Iterator<Item = (&'a [u8], Id)> {
+        directory.children.iter().map(|child| (self.objects.records().name(child), self.objects.object(child)))
+    }
+
+    /// A number of the caller's own for an object; 0 at first.
+    pub(crate) fn set_place(&mut self, id: Id, place: u32) {
+        self.objects.set_place(id, place);
+    }
+
+    pub(crate) fn place(&self, id: Id) -> u32 {
+        self.objects.records().place(id)
     }
 
     /// Adds an entry and answers its inode; `None` if it only marks something, or has no meaning.
     ///
     /// # Errors
     /// Why it cannot be allowed.
-    pub(crate) fn add(&mut self, entry: Entry) -> Result<Option<Id>, String> {
-        self.account(&entry)?;
-        match Name::of(&entry.path)? {
-            Name::Ignored => Ok(None),
-            Name::Opaque(directory) => {
-                let id = self.directory(&directory)?;
-                self.directory_mut(id).opaque = true;
-                Ok(None)
-            }
-            Name::Whiteout(hidden) => self.add_whiteout(&hidden).map(|()| None),
-            Name::Object(components) if components.is_empty() => self.describe_root(entry).map(|()| Some(ROOT)),
-            Name::Object(components) => self.add_object(&components, entry).map(Some),
-        }
-    }
-
-    /// Bounds the memory that a hostile layer can make this take.
-    fn account(&mut self, entry: &Entry) -> Result<(), String> {
+    pub(crate) fn add(&mut self, mut entry: Entry) -> Result<Option<Id>, String> {
         let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
         if xattrs > XATTR_LIMIT {
             return Err(format!("more than {XATTR_LIMIT} bytes of extended attributes"));
         }
-        let segments = entry.sparse.as_ref().map_or(0, |map| map.len() * size_of::<Segment>());
-        self.memory += 256 + entry.path.len() + entry.link.len() + xattrs + segments;
-        // Each missing parent costs an inode too; a path has at most 2048 of them.
-        self.memory += entry.path.iter().filter(|&&byte| byte == b'/').count() * 16;
-        if self.memory > MEMORY_LIMIT || self.inodes.len() > MEMORY_LIMIT / 256 {
+        let path = std::mem::take(&mut entry.path);
+        let added = match Name::of(&path)? {
+            Name::Ignored => None,
+            Name::Opaque(directory) => {
+                let id = self.directory(&directory)?;
+                self.objects.set_opaque(id);
+                None
+            }
+            Name::Whiteout(parents, name) => {
+                self.add_whiteout(&parents, name)?;
+                None
+            }
+            Name::Object(components) => Some(self.add_object(&components, entry)?),
+        };
+        // Bounds what a hostile layer can make this take; one entry adds 4 MiB at most, for a sparse file.
+        if self.objects.memory() + self.below_memory > MEMORY_LIMIT {
             return Err(format!("the layer's names and attributes take more than {} MiB", MEMORY_LIMIT >> 20));
         }
-        Ok(())
+        Ok(added)
     }
 
-    fn describe_root(&mut self, entry: Entry) -> Result<(), String> {
-        if entry.kind != Kind::Directory {
-            return Err("the root is not a directory".to_owned());
-        }
-        let described = Inode::of(entry)?;
-        self.describe(ROOT, described);
-        Ok(())
-    }
-
-    /// Gives a directory new metadata; its children stay.
-    fn describe(&mut self, id: Id, described: Inode) {
-        let known = &mut self.inodes[id as usize];
-        let body = std::mem::replace(&mut known.body, Body::Fifo);
-        *known = Inode { body, ..described };
-        self.directory_mut(id).implicit = false;
-    }
-
-    fn add_object(&mut self, components: &[Vec<u8>], entry: Entry) -> Result<Id, String> {
-        let Some((name, parents)) = components.split_last() else { return Ok(ROOT) };
-        let id = match entry.kind {
+    fn add_object(&mut self, components: &[&[u8]], mut entry: Entry) -> Result<Id, String> {
+        let Some((name, parents)) = components.split_last() else { return self.describe_root(entry) };
+        let target = match entry.kind {
             Kind::HardLink => Some(self.hard_link(&entry.link, components)?),
             _ => None,
         };
         let parent = self.directory(parents)?;
-        let known = self.child(parent, name);
-        let hides = match known.map(|known| &self.inode(known).body) {
+        let slot = self.objects.slot(parent, name);
+        let known = self.objects.known(slot);
+        let known_body = known.map(|known| self.inode(known).body);
+        let hides = match known_body {
             Some(Body::Whiteout) => true,
             Some(Body::Directory(directory)) => directory.opaque,
             _ => false,
         };
-        if let (Some(known), Kind::Directory) = (known, &entry.kind)
-            && matches!(self.inode(known).body, Body::Directory(_))
-        {
-            let described = Inode::of(entry)?;
-            self.describe(known, described);
+        let known_directory = known.filter(|_| matches!(known_body, Some(Body::Directory(_))));
+        if let Some(target) = target {
+            let link = self.objects.push_link(name, target)?;
+            self.replace(slot, link, known_directory);
+            return Ok(target);
+        }
+        let inode = Inode::of(&mut entry)?;
+        let is_directory = matches!(inode.body, Body::Directory(_));
+        if let Some(known) = known_directory.filter(|_| is_directory) {
+            self.objects.describe(known, &inode);
             return Ok(known);
         }
-        let id = match id {
-            Some(id) => id,
-            None => self.push(Inode::of(entry)?)?,
-        };
-        if let Body::Directory(directory) = &mut self.inodes[id as usize].body {
-            directory.opaque = hides;
+        let id = self.objects.push(name, parent, &inode)?;
+        if is_directory && hides {
+            self.objects.set_opaque(id);
         }
-        self.directory_mut(parent).children.insert(name.as_slice().into(), id);
+        self.replace(slot, id, known_directory);
         Ok(id)
     }
 
-    /// A whiteout speaks of lower layers only: what this layer has under the name stays (image-spec, "Whiteouts").
-    fn add_whiteout(&mut self, hidden: &[Vec<u8>]) -> Result<(), String> {
-        let Some((name, parents)) = hidden.split_last() else { return Ok(()) };
-        let parent = self.directory(parents)?;
-        if let Some(known) = self.child(parent, name) {
-            if let Body::Directory(directory) = &mut self.inodes[known as usize].body {
-                directory.opaque = true;
-            }
-            return Ok(());
+    fn replace(&mut self, slot: objects::Slot, id: Id, known_directory: Option<Id>) {
+        if known_directory.is_some() {
+            self.recent = None;
         }
-        let id = self.push(Inode::absent(Body::Whiteout))?;
-        self.directory_mut(parent).children.insert(name.as_slice().into(), id);
+        self.objects.put(slot, id);
+    }
+
+    fn describe_root(&mut self, mut entry: Entry) -> Result<Id, String> {
+        if entry.kind != Kind::Directory {
+            return Err("the root is not a directory".to_owned());
+        }
+        self.objects.describe(ROOT, &Inode::of(&mut entry)?);
+        Ok(ROOT)
+    }
+
+    /// A whiteout speaks of lower layers only: what this layer has under the name stays (image-spec, "Whiteouts").
+    fn add_whiteout(&mut self, parents: &[&[u8]], name: &[u8]) -> Result<(), String> {
+        let parent = self.directory(parents)?;
+        let slot = self.objects.slot(parent, name);
+        match self.objects.known(slot) {
+            Some(known) if self.is_directory(known) => self.objects.set_opaque(known),
+            Some(_) => {}
+            None => {
+                let id = self.objects.push(name, parent, &Inode::absent(Body::Whiteout))?;
+                self.objects.put(slot, id);
+            }
+        }
         Ok(())
     }
 
     /// The directory of these components; made where it is missing, in place of whatever else is there.
-    fn directory(&mut self, components: &[Vec<u8>]) -> Result<Id, String> {
+    fn directory(&mut self, components: &[&[u8]]) -> Result<Id, String> {
+        if let Some((recent, id)) = &self.recent
+            && recent.iter().map(|component| &component[..]).eq(components.iter().copied())
+        {
+            return Ok(*id);
+        }
         let mut id = ROOT;
         for component in components {
-            let known = self.child(id, component);
-            id = match known.map(|known| &self.inode(known).body) {
-                Some(Body::Directory(_)) => known.unwrap_or(ROOT),
+            let slot = self.objects.slot(id, component);
+            let known = self.objects.known(slot);
+            id = match known {
+                Some(known) if self.is_directory(known) => known,
                 replaced => {
-                    let opaque = matches!(replaced, Some(Body::Whiteout));
-                    let made = self.push(Inode::implicit_directory())?;
-                    self.directory_mut(made).opaque = opaque;
-                    self.directory_mut(id).children.insert(component.as_slice().into(), made);
+                    let hides = replaced.is_some_and(|known| matches!(self.inode(known).body, Body::Whiteout));
+                    let made = self.objects.push(component, id, &Inode::implicit_directory())?;
+                    if hides {
+                        self.objects.set_opaque(made);
+                    }
+                    self.objects.put(slot, made);
                     made
                 }
-            };
+            }
         }
-        Ok(id)
-    }
-
-    fn child(&self, parent: Id, name: &[u8]) -> Option<Id> {
-        match &self.inode(parent).body {
-            Body::Directory(directory) => directory.children.get(name).copied(),
-            _ => None,
-        }
-    }
-
-    fn directory_mut(&mut self, id: Id) -> &mut Directory {
-        let body = &mut self.inodes[id as usize].body;
-        if !matches!(body, Body::Directory(_)) {
-            *body = Body::Directory(Directory::default());
-        }
-        match body {
-            Body::Directory(directory) => directory,
-            _ => unreachable!("made a directory above"),
-        }
-    }
-
-    fn push(&mut self, inode: Inode) -> Result<Id, String> {
-        let id = Id::try_from(self.inodes.len()).map_err(|_| "too many entries".to_owned())?;
-        self.inodes.push(inode);
+        self.recent = Some((components.iter().map(|&component| component.into()).collect(), id));
         Ok(id)
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Placer<'a> {
     root_path: &'a Path,
     data: &'a Path,
     privileged: bool,
-    /// The first name of what is not a directory, for hard links: folder and name.
+    /// Of what has several names, the first, for hard links: folder and name.
     first_names: HashMap<Id, Vec<u8>>,
 }
 
@@ -41,12 +41,12 @@ impl<'a> Placer<'a> {
     pub(super) fn place(mut self, summary: &mut TarSummary) -> Result<(), LayerError> {
         let mut queue = VecDeque::from([(ROOT, Vec::new())]);
         while let Some((id, path)) = queue.pop_front() {
-            let Body::Directory(directory) = &self.tree.inode(id).body else { continue };
+            let Body::Directory(directory) = self.tree.inode(id).body else { continue };
             let folder = self.open(&path)?;
-            for (name, &child) in &directory.children {
+            for (name, child) in self.tree.children(directory) {
                 let child_path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
                 self.child(&folder, name, child, &child_path, summary)?;
-                if matches!(self.tree.inode(child).body, Body::Directory(_)) {
+                if self.tree.is_directory(child) {
                     queue.push_back((child, child_path));
                 }
             }
@@ -81,13 +81,13 @@ impl<'a> Placer<'a> {
         if let Some(first) = self.first_names.get(&id) {
             return linkat(&self.root, &first[..], folder, name, AtFlags::empty()).map_err(self.failed("link", path));
         }
-        match &inode.body {
+        match inode.body {
             Body::File { .. } => {
                 let data = data_path(self.data, id);
                 rustix::fs::renameat(CWD, &data, folder, name).map_err(self.failed("rename to", path))?;
             }
             Body::Symlink(target) => {
-                symlinkat(&target[..], folder, name).map_err(self.failed("create link", path))?;
+                symlinkat(target, folder, name).map_err(self.failed("create link", path))?;
             }
             Body::Whiteout | Body::Below(_) => {
                 let device = rustix::fs::makedev(0, 0);
@@ -98,7 +98,7 @@ impl<'a> Placer<'a> {
                 mknodat(folder, name, FileType::Fifo, Mode::RUSR, 0).map_err(self.failed("create pipe", path))?
             }
             Body::Device(device) => {
-                if !self.device(folder, name, inode, *device, path)? {
+                if !self.device(folder, name, inode.mode, device, path)? {
                     summary.skipped_devices += 1;
                     return Ok(());
                 }
@@ -109,20 +109,15 @@ impl<'a> Placer<'a> {
             let metadata = Metadata { inode, privileged: self.privileged };
             metadata.apply_to_name(folder.as_fd(), name, &self.shown(path), summary)?;
         }
-        self.first_names.insert(id, path.to_vec());
+        if self.tree.is_linked(id) {
+            self.first_names.insert(id, path.to_vec());
+        }
         Ok(())
     }
 
     /// Makes a device; false if this user may not, and a user namespace never may.
-    fn device(
-        &self,
-        folder: &OwnedFd,
-        name: &[u8],
-        inode: &Inode,
-        device: u32,
-        path: &[u8],
-    ) -> Result<bool, LayerError> {
-        let kind = FileType::from_raw_mode(u32::from(inode.mode));
+    fn device(&self, folder: &OwnedFd, name: &[u8], mode: u16, device: u32, path: &[u8]) -> Result<bool, LayerError> {
+        let kind = FileType::from_raw_mode(u32::from(mode));
         let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xfff00));
         match mknodat(folder, name, kind, Mode::RUSR, rustix::fs::makedev(major, minor)) {
             Err(Errno::PERM) if !self.privileged => Ok(false),
@@ -142,7 +137,7 @@ impl<'a> Placer<'a> {
 
 /// Applies an inode's metadata.
 pub(super) struct Metadata<'a> {
-    pub(super) inode: &'a Inode,
+    pub(super) inode: Inode<'a>,
     pub(super) privileged: bool,
 }
 
@@ -203,7 +198,7 @@ impl Metadata<'_> {
     }
 
     fn xattrs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let opaque = matches!(&self.inode.body, Body::Directory(directory) if directory.opaque);
+        let opaque = matches!(self.inode.body, Body::Directory(directory) if directory.opaque);
         let mark = if self.privileged { &b"trusted.overlay.opaque"[..] } else { b"user.overlay.opaque" };
         let own = self.inode.xattrs.iter().map(|(name, value)| (&name[..], &value[..]));
         own.chain(opaque.then_some((mark, &b"y"[..])))
@@ -212,7 +207,7 @@ impl Metadata<'_> {
     /// Attributes that the file system does not have, or that this user may not set, are left out, as every unpacker does; but
     /// overlayfs's mark must not be lost, and root's refusals are errors.
     fn tolerated(&self, set: Result<(), Errno>) -> Result<(), Errno> {
-        let opaque = matches!(&self.inode.body, Body::Directory(directory) if directory.opaque);
+        let opaque = matches!(self.inode.body, Body::Directory(directory) if directory.opaque);
         match set {
             Err(Errno::NOTSUP) if !opaque => Ok(()),
             Err(Errno::PERM) if !opaque && (!self.privileged || matches!(self.inode.body, Body::Symlink(_))) => Ok(()),

@@ -15,8 +15,8 @@ use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Files in one folder of `data/`, so that none of them grows large.
-const FILES_IN_FOLDER: u32 = 1024;
+/// Bits of an inode's number within one folder of `data/`: of a thousand files or so, so that none grows large.
+const FOLDER_BITS: u32 = 15;
 
 /// Unpacks a tar into `work/<tree_name>`.
 pub(super) fn unpack(
@@ -60,19 +60,19 @@ struct Content {
 impl Content {
     fn write(&mut self, reader: &mut Reader<'_>, tree: &Tree, id: Id) -> Result<(), LayerError> {
         let path = data_path(&self.data, id);
-        if self.made != Some(id / FILES_IN_FOLDER) {
+        if self.made != Some(id >> FOLDER_BITS) {
             let folder = path.parent().unwrap_or(&self.data);
             std::fs::create_dir_all(folder).map_err(FileError::at("create folder", folder))?;
-            self.made = Some(id / FILES_IN_FOLDER);
+            self.made = Some(id >> FOLDER_BITS);
         }
         let file = File::options().write(true).create_new(true).open(&path).map_err(FileError::at("create", &path))?;
-        let Body::File { size, sparse, .. } = &tree.inode(id).body else { return Ok(()) };
-        let whole = [Segment { offset: 0, length: *size }];
-        let segments = sparse.as_deref().unwrap_or(&whole);
+        let Body::File { size, sparse, .. } = tree.inode(id).body else { return Ok(()) };
+        let whole = [Segment { offset: 0, length: size }];
+        let segments = sparse.unwrap_or(&whole);
         let mut target = Target { file: &file, segments, done: 0, has_holes: sparse.is_some() };
         reader.content(|bytes| target.write(bytes).map_err(|e| FileError::at("write", &path)(e).into()))?;
         if target.has_holes {
-            file.set_len(*size).map_err(FileError::at("extend", &path))?;
+            file.set_len(size).map_err(FileError::at("extend", &path))?;
         }
         let metadata = Metadata { inode: tree.inode(id), privileged: self.privileged };
         metadata.apply_to_file(&file, &path, &mut self.summary)
@@ -81,7 +81,7 @@ impl Content {
 
 /// Where a file's content waits for its name.
 pub(super) fn data_path(data: &Path, id: Id) -> PathBuf {
-    data.join(format!("{}/{id}", id / FILES_IN_FOLDER))
+    data.join(format!("{}/{id}", id >> FOLDER_BITS))
 }
 
 /// Writes stored bytes to where they belong.
