@@ -46,7 +46,7 @@ impl Images {
 
     fn import_layer(&self, tar: &mut dyn Read, what: &str, options: &ImportOptions) -> Result<Image, ImageError> {
         // Its digest is its name in the store, so that it must be read once before it can be taken in.
-        let mut file = unpacked(&self.store.root().join("ingest"), tar, what)?;
+        let mut file = unpacked(&self.store.root().join("ingest"), tar, what, self.limits)?;
         let (digest, size) = hash(&mut file)?;
         let config = serde_json::to_vec(&configuration(options, &digest))
             .map_err(|e| ImageError::invalid("image configuration", e))?;

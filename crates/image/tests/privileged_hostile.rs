@@ -5,7 +5,7 @@
 mod common;
 
 use carboy_image::SnapshotterChoice::{self, Erofs, Overlay};
-use carboy_image::{ImageError, Images, LoadSource};
+use carboy_image::{ImageError, Images, ImportOptions, LoadSource};
 use carboy_oci::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
 use carboy_store::Hasher;
 use common::*;
@@ -247,6 +247,33 @@ fn zstd_bomb() -> Vec<u8> {
 fn gzip_bomb(mebibytes: usize) -> Vec<u8> {
     let member = pipe("gzip", &["-9", "-n"], &vec![0; 1 << 20]);
     [gzip(&zeros_header()), member.repeat(mebibytes)].concat()
+}
+
+#[test]
+#[ignore = "needs root: mounts"]
+fn archives_that_grow() {
+    let sandbox = Sandbox::new(Overlay);
+    let bomb = zstd_bomb();
+    let file = sandbox.path("bomb.tar.zst");
+    fs::write(&file, &bomb).unwrap();
+    for setting in ["", "layer-growth-limit = 20"] {
+        fs::write(sandbox.path("root/store.conf"), setting).unwrap();
+        let images = Images::open(&sandbox.path("root"), &sandbox.path("run"), Overlay).unwrap();
+        for error in [
+            images.load(LoadSource::Path(&file), &|_, _, _| {}).unwrap_err(),
+            images.load(LoadSource::Stream(&mut &bomb[..]), &|_, _, _| {}).unwrap_err(),
+            images.import(&mut &bomb[..], "bomb", &ImportOptions::default()).unwrap_err(),
+        ] {
+            let error = chain(&error);
+            assert!(error.contains("inflates to more than any archive of images does"), "{setting}: {error}");
+            sandbox.assert_nothing_left();
+        }
+    }
+    // What may grow so much is no image for that.
+    let tar = pipe("gzip", &["-9", "-n"], &[zeros_header(), vec![0; 200 << 20]].concat());
+    let error = chain(&sandbox.images.load(LoadSource::Stream(&mut &tar[..]), &|_, _, _| {}).unwrap_err());
+    assert!(error.contains("truncated"), "{error}");
+    sandbox.assert_nothing_left();
 }
 
 fn ten_gigabytes_of_zeros(choice: SnapshotterChoice) {

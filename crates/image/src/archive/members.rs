@@ -3,7 +3,7 @@
 use super::LoadSource;
 use crate::layer::Format;
 use crate::tar::{Kind, Reader, components, join};
-use crate::{ImageError, LayerError, StoreSettings};
+use crate::{ImageError, LayerError, LayerLimits, StoreSettings};
 use carboy_state::file::FileError;
 use rustix::fs::{Mode, OFlags};
 use std::cell::Cell;
@@ -46,6 +46,11 @@ impl Members {
     /// # Errors
     /// If it cannot be read or is no tar, or the copy cannot be made.
     pub fn open(source: LoadSource<'_>, spool: &Path) -> Result<Self, ImageError> {
+        Members::open_within(source, spool, StoreSettings::default().limits)
+    }
+
+    /// The same with a store's own limits.
+    pub(crate) fn open_within(source: LoadSource<'_>, spool: &Path, limits: LayerLimits) -> Result<Self, ImageError> {
         let (name, file) = match source {
             LoadSource::Path(path) => {
                 let name = path.display().to_string();
@@ -57,13 +62,13 @@ impl Members {
                 if meta.is_file() && format_of(&mut file, path)? == Format::Plain {
                     (name, file)
                 } else {
-                    let copy = unpacked(spool, &mut file, &name)?;
+                    let copy = unpacked(spool, &mut file, &name, limits)?;
                     (name, copy)
                 }
             }
             LoadSource::Stream(stream) => {
                 let name = "from a stream".to_owned();
-                let copy = unpacked(spool, stream, &name)?;
+                let copy = unpacked(spool, stream, &name, limits)?;
                 (name, copy)
             }
         };
@@ -158,8 +163,13 @@ fn refuse_unknown(magic: &[u8], name: &str) -> Result<(), ImageError> {
     )))
 }
 
-/// Copies a stream, uncompressed.
-pub(crate) fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Result<File, ImageError> {
+/// Copies a stream, uncompressed, which may not grow more by that than a layer may. Zeros take no space.
+pub(crate) fn unpacked(
+    folder: &Path,
+    stream: &mut dyn Read,
+    name: &str,
+    limits: LayerLimits,
+) -> Result<File, ImageError> {
     let path = folder.join("(archive)");
     let mut file = nameless(folder)?;
     let unreadable = |e| ImageError::invalid(format!("archive {name}"), e);
@@ -172,7 +182,7 @@ pub(crate) fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Resu
     let mut input = BufReader::with_capacity(256 << 10, counted);
     let mut reader = format.reader(&mut input).map_err(unreadable)?;
     let mut buffer = vec![0; 256 << 10];
-    let (limits, mut size) = (StoreSettings::default().limits, 0);
+    let (limits, mut size) = (LayerLimits { size: u64::MAX, ..limits }, 0);
     loop {
         // Apart, so that a full disk is not taken for a bad archive.
         let count = reader.read(&mut buffer).map_err(unreadable)?;
@@ -181,10 +191,16 @@ pub(crate) fn unpacked(folder: &Path, stream: &mut dyn Read, name: &str) -> Resu
         }
         size += count as u64;
         if format != Format::Plain && size > limits.of_blob(packed.get()).0 {
-            return Err(unreadable(io::Error::other("it inflates to more than any archive of images does")));
+            let why = "it inflates to more than any archive of images does (layer-growth-limit in store.conf)";
+            return Err(unreadable(io::Error::other(why)));
         }
-        file.write_all(&buffer[..count]).map_err(FileError::at("write", &path))?;
+        let written = match buffer[..count].iter().all(|byte| *byte == 0) {
+            true => file.seek_relative(count as i64),
+            false => file.write_all(&buffer[..count]),
+        };
+        written.map_err(FileError::at("write", &path))?;
     }
+    file.set_len(size).map_err(FileError::at("write", &path))?;
     Ok(file)
 }
 

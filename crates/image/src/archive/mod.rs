@@ -107,7 +107,7 @@ impl Images {
         drop_blobs: bool,
         progress: LoadProgress<'_>,
     ) -> Result<Vec<Loaded>, ImageError> {
-        let members = Members::open(source, &self.store.root().join("ingest"))?;
+        let members = Members::open_within(source, &self.store.root().join("ingest"), self.limits)?;
         let found = if members.has("index.json") && members.has("oci-layout") {
             oci::find(&members)?
         } else if members.has("manifest.json") {
