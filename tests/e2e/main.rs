@@ -24,6 +24,7 @@ mod load;
 mod look;
 mod names;
 mod policy;
+mod progress;
 mod pull;
 mod push;
 mod reach;
