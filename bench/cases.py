@@ -12,6 +12,9 @@ import engines
 import images
 from measure import Failed, Peer, in_own_mounts, installed, interleave, quiet
 
+# No other engine does this by itself: a daemon's socket, or a process, lies between.
+SNAPSHOT_AIM_MS = 1.0
+
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
 )
@@ -254,14 +257,20 @@ def snapshot(bench):
     try:
         ours.call("copy", "-q", f"oci:{layout}:bench", "carboy:bench:1")
         folders = [str(ours.folder / name) for name in ("root", "run")]
-        figures = json.loads(quiet(program, *folders, "bench:1", str(4 * bench.runs)))
+        # Each process finds the layers unmounted, and leaves them so.
+        runs = [json.loads(quiet(program, *folders, "bench:1", "5")) for _ in range(bench.runs)]
     finally:
         ours.close()
-    print(f"\nsnapshot of {figures['layers']} layers: {4 * bench.runs} runs; ms")
-    print("  {:24}{:>10}{:>10}{:>10}".format("", "the first", "min", "median"))
-    for key in ("prepare_ms", "remove_ms"):
-        first, *others = figures[key]
-        print(f"  {key[:-3]:24}{first:>10.3f}{min(others):>10.3f}{statistics.median(others):>10.3f}")
+    figures = {
+        "prepare, mounting": [run["prepare_ms"][0] for run in runs],
+        "prepare, mounted": [ms for run in runs for ms in run["prepare_ms"][1:]],
+        "remove": [ms for run in runs for ms in run["remove_ms"]],
+    }
+    print(f"\nsnapshot of {runs[0]['layers']} layers, in one process; ms; the ratio is to the aim of {SNAPSHOT_AIM_MS:.0f} ms")
+    print("  {:24}{:>10}{:>10}{:>10}{:>10}".format("", "runs", "min", "median", "ratio"))
+    for name, times in figures.items():
+        median = statistics.median(times)
+        print(f"  {name:24}{len(times):>10}{min(times):>10.3f}{median:>10.3f}{median / SNAPSHOT_AIM_MS:>10.2f}")
     return figures
 
 

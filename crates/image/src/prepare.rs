@@ -37,8 +37,10 @@ impl Images {
     /// Makes an image's layers ready and a container's `upper/` and `work/` in `container_dir`, which exists. Idempotent.
     pub fn prepare(&self, image: &Image, container_dir: &Path) -> Result<RootMount, ImageError> {
         let (mount, steps) = self.plan(image, container_dir)?;
-        for step in &steps {
-            self.execute(step)?;
+        // All layers in one go, each other step by itself.
+        let mounts = |step: &Step| matches!(step, Step::MountLayer { .. });
+        for together in steps.chunk_by(|one, other| mounts(one) && mounts(other)) {
+            self.execute(together)?;
         }
         Ok(mount)
     }
@@ -53,7 +55,7 @@ impl Images {
         let mut reports = Vec::with_capacity(steps.len());
         for step in &steps {
             let begun = Instant::now();
-            self.execute(step)?;
+            self.execute(std::slice::from_ref(step))?;
             let took_ns = begun.elapsed().as_nanos() as u64;
             reports.push(StepReport { took_ns: Some(took_ns), ..self.report(step) });
         }
@@ -101,7 +103,9 @@ impl Images {
         Ok(RootDirectory { mode: 0o755, uid: 0, gid: 0 })
     }
 
-    fn execute(&self, step: &Step) -> Result<(), ImageError> {
+    /// Executes one step, or several that mount layers.
+    fn execute(&self, steps: &[Step]) -> Result<(), ImageError> {
+        let Some(step) = steps.first() else { return Ok(()) };
         match step {
             Step::Record { path, layers } => {
                 let _shared = self.store.lock_shared()?;
@@ -113,7 +117,13 @@ impl Images {
                 }
                 Ok(write_json(path, layers, Durability::Process)?)
             }
-            Step::MountLayer { diff_id } => self.snapshotter.mount(&self.store, diff_id),
+            Step::MountLayer { .. } => {
+                let diff_ids = steps.iter().filter_map(|step| match step {
+                    Step::MountLayer { diff_id } => Some(diff_id),
+                    _ => None,
+                });
+                self.snapshotter.mount(&self.store, &diff_ids.collect::<Vec<_>>())
+            }
             Step::MakeEmpty { path } | Step::MakeWork { path } => make(path),
             Step::MakeUpper { path, root } => {
                 make(path)?;

@@ -45,15 +45,14 @@ impl Images {
         // Whoever unmounts layers holds the lock alone; once the overlay is there it has mounts of its own.
         let _shared = self.store.lock_shared()?;
         let mut folders: Vec<PathBuf> = upper.map(Path::to_owned).into_iter().collect();
-        for (diff_id, chain) in stacked(layers, self.lowest_seen(layers)?) {
-            if !self.has_layer(&diff_id) {
-                return Err(ImageError::Inconsistent(format!(
-                    "layer {diff_id} is not in the store; pull the image again"
-                )));
-            }
-            self.snapshotter.mount(&self.store, &diff_id)?;
-            folders.extend(parents_over(&self.store, &diff_id, &chain));
-            folders.push(self.snapshotter.lower(&self.store, &diff_id));
+        let layers = stacked(layers, self.lowest_seen(layers)?);
+        if let Some((missing, _)) = layers.iter().find(|(diff_id, _)| !self.has_layer(diff_id)) {
+            return Err(ImageError::Inconsistent(format!("layer {missing} is not in the store; pull the image again")));
+        }
+        self.snapshotter.mount(&self.store, &layers.iter().map(|(diff_id, _)| diff_id).collect::<Vec<_>>())?;
+        for (diff_id, chain) in &layers {
+            folders.extend(parents_over(&self.store, diff_id, chain));
+            folders.push(self.snapshotter.lower(&self.store, diff_id));
         }
         // An overlay without an upper directory has at least two lower ones.
         let empty = self.store.runroot().join("empty");

@@ -158,6 +158,31 @@ fn layers_are_mounted_once_and_unmounted_when_unused() {
 
 #[test]
 #[ignore = "needs root: mounts"]
+fn many_at_once_mount_each_layer_once() {
+    let sandbox = Sandbox::new(SnapshotterChoice::Erofs);
+    let tars: Vec<Vec<u8>> = (1..=4).map(layer).collect();
+    let image = sandbox.image("many", &tars);
+    // A mount point that somebody left behind, with nothing mounted.
+    sandbox.folder(&format!("run/layers/{}", image.layers()[2].hex()));
+    let folders: Vec<PathBuf> = (0..8).map(|number| sandbox.folder(&format!("root/containers/c{number}"))).collect();
+    std::thread::scope(|scope| {
+        for folder in &folders {
+            let (image, sandbox) = (&image, &sandbox);
+            scope.spawn(move || {
+                let (root, run) = (sandbox.path("root"), sandbox.path("run"));
+                let images = carboy_image::Images::open(&root, &run, SnapshotterChoice::Erofs).unwrap();
+                images.prepare(image, folder).unwrap();
+            });
+        }
+    });
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for diff_id in image.layers() {
+        assert_eq!(table.lines().filter(|line| line.contains(diff_id.hex())).count(), 1, "{diff_id}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: mounts"]
 fn garbage_is_given_back_later_and_by_nobody_else_meanwhile() {
     let sandbox = Sandbox::new(SnapshotterChoice::Erofs);
     let image = sandbox.image("big", &[layer(20)]);

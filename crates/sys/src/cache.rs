@@ -26,7 +26,12 @@ struct Cachestat {
 /// How many pages of a file are in memory; `None` where the kernel does not tell.
 pub fn cached_pages(file: impl AsFd) -> Option<u64> {
     // A length of 0 means to the end.
-    let range = Range { offset: 0, length: 0 };
+    cached_pages_within(file, 0, 0)
+}
+
+/// How many pages of these bytes of a file are in memory.
+pub fn cached_pages_within(file: impl AsFd, offset: u64, length: u64) -> Option<u64> {
+    let range = Range { offset, length };
     let mut found = Cachestat::default();
     // SAFETY: both structures have the kernel's layout and outlive the call, which writes only the second.
     let answer = unsafe { libc::syscall(SYS_CACHESTAT, file.as_fd().as_raw_fd(), &raw const range, &raw mut found, 0) };
@@ -45,6 +50,8 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         if let Some(pages) = cached_pages(&file) {
             assert!(pages > 0);
+            assert_eq!(cached_pages_within(&file, 4096, 8192), Some(2));
+            assert_eq!(cached_pages_within(&file, 1 << 20, 4096), Some(0));
         }
     }
 }

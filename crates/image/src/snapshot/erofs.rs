@@ -8,6 +8,7 @@
 //!
 //! File-backed EROFS mounts exist since Linux 6.12, blocks of 512 bytes since 6.4; a user namespace cannot mount EROFS.
 
+use super::mount::{is_cold, is_mounted, mount_detached};
 use super::{Snapshotter, SnapshotterKind};
 use crate::erofs::index_tar;
 use crate::layer::Copy;
@@ -18,22 +19,16 @@ use carboy_state::fault;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
 use carboy_store::Store;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen, move_mount,
-};
+use rustix::mount::{MoveMountFlags, move_mount};
 use std::fs::File;
 use std::io::{self, BufRead, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 const TAR: &str = "tar";
 const INDEX: &str = "erofs";
-/// fsconfig(2) takes strings of at most 255 bytes.
-const STRING_LIMIT: usize = 255;
-
 pub(super) struct Erofs;
 
 impl Snapshotter for Erofs {
@@ -92,26 +87,14 @@ impl Snapshotter for Erofs {
         store.runroot().join("layers").join(diff_id.hex())
     }
 
-    fn mount(&self, store: &Store, diff_id: &Digest) -> Result<(), ImageError> {
-        let target = self.lower(store, diff_id);
-        if is_mounted(&target) {
+    fn mount(&self, store: &Store, diff_ids: &[&Digest]) -> Result<(), ImageError> {
+        let mut missing = diff_ids.iter().filter(|diff_id| !is_mounted(&self.lower(store, diff_id))).peekable();
+        if missing.peek().is_none() {
             return Ok(());
         }
         let _lock = Lock::wait(&store.runroot().join("layers.lock"), LockMode::Exclusive)?;
-        match std::fs::create_dir(&target) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(FileError::at("create folder", &target)(e).into());
-            }
-            _ => {}
-        }
-        if is_mounted(&target) {
-            return Ok(());
-        }
-        let folder = store.layer_dir(diff_id);
-        let failed = |errno: Errno| FileError::at("mount layer on", &target)(errno.into());
-        let mount = mount_detached(&folder.join(INDEX), &folder.join(TAR)).map_err(FileError::at("mount", &folder))?;
-        move_mount(&mount, "", CWD, &target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)?;
-        Ok(())
+        // One after the other: side by side, the kernel's own locks make up for what a second thread saves.
+        missing.try_for_each(|diff_id| self.mount_one(store, diff_id))
     }
 
     fn mount_calls(&self, store: &Store, diff_id: &Digest) -> Vec<String> {
@@ -134,72 +117,23 @@ impl Snapshotter for Erofs {
     }
 }
 
-/// Mounts an index with its tar, attached to nothing yet.
-pub(super) fn mount_detached(index: &Path, tar: &Path) -> io::Result<OwnedFd> {
-    let (index_file, tar_file) = (File::open(index)?, File::open(tar)?);
-    let context = configured((index, &index_file), (tar, &tar_file), is_cold(&tar_file))?;
-    // Set-ID bits, devices and programs are for each container's own mount to allow or not: overlayfs asks its own flags only.
-    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)?)
-}
-
-fn configured(index: (&Path, &File), tar: (&Path, &File), direct: bool) -> io::Result<OwnedFd> {
-    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let outcome = fsconfig_set_string(&context, "source", &*name_of(index.0, index.1))
-        .and_then(|()| fsconfig_set_string(&context, "device", &*name_of(tar.0, tar.1)))
-        .and_then(|()| if direct { fsconfig_set_flag(&context, "directio") } else { Ok(()) })
-        .and_then(|()| fsconfig_create(&context));
-    match outcome {
-        Ok(()) => Ok(context),
-        // The option came with Linux 6.15.
-        Err(_) if direct => configured(index, tar, false),
-        Err(errno) => Err(with_kernel_message(&context, errno)),
-    }
-}
-
-/// Whether to read the tar past its own page cache. EROFS caches what it has read for itself; what the tar's cache holds is a second
-/// copy. A tar that was just taken in is all there, and reading it from memory is quicker than from the disk; one that is not is read once,
-/// into EROFS's cache only. Direct reads must be possible at any block of 512 bytes (statx(2), STATX_DIOALIGN).
-fn is_cold(tar: &File) -> bool {
-    let aligned = || {
-        let stat = rustix::fs::statx(tar, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok()?;
-        Some((1..=512).contains(&stat.stx_dio_offset_align))
-    };
-    let cold = || {
-        let pages = carboy_sys::cache::cached_pages(tar)?;
-        let size = tar.metadata().ok()?.len();
-        Some(pages * 4096 < size / 4)
-    };
-    cold().unwrap_or(false) && aligned().unwrap_or(false)
-}
-
-/// The path as the mount table should show it, or the descriptor's if that is too long for fsconfig.
-fn name_of(path: &Path, file: &File) -> PathBuf {
-    if path.as_os_str().len() <= STRING_LIMIT {
-        path.to_owned()
-    } else {
-        format!("/proc/self/fd/{}", file.as_raw_fd()).into()
-    }
-}
-
-/// The kernel's own words about a failed mount, which the context hands out line by line (fsopen(2), "retrieving messages").
-fn with_kernel_message(context: &OwnedFd, errno: Errno) -> io::Error {
-    let mut text = String::new();
-    let mut line = [0; 1024];
-    if let Ok(copy) = context.try_clone() {
-        let mut file = File::from(copy);
-        while let Ok(count) = file.read(&mut line) {
-            text.push_str(": ");
-            text.push_str(String::from_utf8_lossy(&line[..count]).trim());
+impl Erofs {
+    /// Mounts a layer that was not. Called under `layers.lock`.
+    fn mount_one(&self, store: &Store, diff_id: &Digest) -> Result<(), ImageError> {
+        let target = self.lower(store, diff_id);
+        match std::fs::create_dir(&target) {
+            Ok(()) => {}
+            // Somebody else was quicker.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_mounted(&target) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(FileError::at("create folder", &target)(e).into()),
         }
+        let folder = store.layer_dir(diff_id);
+        let failed = |errno: Errno| FileError::at("mount layer on", &target)(errno.into());
+        let mount = mount_detached(&folder.join(INDEX), &folder.join(TAR)).map_err(FileError::at("mount", &folder))?;
+        move_mount(&mount, "", CWD, &target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)?;
+        Ok(())
     }
-    let error = io::Error::from(errno);
-    if text.is_empty() { error } else { io::Error::new(error.kind(), format!("{error}{text}")) }
-}
-
-/// Whether something is mounted on this directory (statx, since 5.8).
-pub(crate) fn is_mounted(path: &Path) -> bool {
-    rustix::fs::statx(CWD, path, AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE)
-        .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Writes to a file what is read through it: whole buffers, before the reader sees them.

@@ -5,6 +5,7 @@
 //! a directory tree.
 
 mod erofs;
+mod mount;
 mod overlay;
 mod probe;
 
@@ -73,10 +74,10 @@ pub(crate) trait Snapshotter: Send + Sync {
     /// The directory for overlayfs.
     fn lower(&self, store: &Store, diff_id: &Digest) -> PathBuf;
 
-    /// Mounts the layer on its lower directory, if it needs that and is not yet.
-    fn mount(&self, store: &Store, diff_id: &Digest) -> Result<(), ImageError>;
+    /// Mounts layers on their lower directories, those that need that and are not yet.
+    fn mount(&self, store: &Store, diff_ids: &[&Digest]) -> Result<(), ImageError>;
 
-    /// The system calls of [`Snapshotter::mount`]; empty if there are none.
+    /// The system calls of [`Snapshotter::mount`] for a layer; empty if there are none.
     fn mount_calls(&self, store: &Store, diff_id: &Digest) -> Vec<String>;
 
     /// Whether overlayfs marks are in `user.` attributes.
@@ -99,4 +100,4 @@ pub(crate) fn choose(store: &Store, choice: SnapshotterChoice) -> Result<Box<dyn
     }
 }
 
-pub(crate) use erofs::is_mounted;
+pub(crate) use mount::is_mounted;

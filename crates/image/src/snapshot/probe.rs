@@ -1,6 +1,6 @@
 //! Whether this kernel mounts our EROFS indexes, found out by mounting one.
 
-use super::erofs::mount_detached;
+use super::mount::mount_detached;
 use crate::erofs::index_tar;
 use carboy_state::file::{Durability, FileError, write_atomic};
 use carboy_store::Store;

@@ -74,7 +74,7 @@ impl Snapshotter for Overlay {
         store.layer_dir(diff_id).join(TREE)
     }
 
-    fn mount(&self, _store: &Store, _diff_id: &Digest) -> Result<(), ImageError> {
+    fn mount(&self, _store: &Store, _diff_ids: &[&Digest]) -> Result<(), ImageError> {
         Ok(())
     }
 
