@@ -40,6 +40,7 @@ fn out_as_a_tar_and_back_as_an_image() {
 
     let imported = env
         .carboy(["import", "-c", "CMD [\"cat\", \"/new/other\"]", "--change", "ENV A=b", "-m", "from a test"])
+        .args(["--change", "HEALTHCHECK --interval=90s CMD true"])
         .args([tar.to_str().unwrap(), "team/flat:1"])
         .ok();
     let shown = env.carboy([
@@ -50,6 +51,9 @@ fn out_as_a_tar_and_back_as_an_image() {
         "team/flat:1",
     ]);
     assert_eq!(shown.ok(), format!("{} from a test [A=b] 1\n", imported.trim()));
+    let check = "{{.Config.Healthcheck.Test}} {{.Config.Healthcheck.Interval}} {{.Config.Healthcheck.Timeout}}";
+    let shown = env.carboy(["image", "inspect", "-f", check, "team/flat:1"]).ok();
+    assert_eq!(shown, "[CMD-SHELL true] 1m30s 0s\n");
     assert_eq!(env.carboy(["run", "--rm", "team/flat:1"]).ok(), "one\n");
     env.carboy(["run", "--name", "again", "team/flat:1", "true"]).ok();
     let (second, back) = (env.path("second.tar"), env.path("back"));

@@ -89,23 +89,26 @@ impl<'t, 'd> Exec<'t, 'd> {
         let known = self.env.typed && !receiver.map;
         let found = receiver.member(name).or_else(|| known.then(|| receiver.initialism(name)).flatten());
         let optional = self.env.optional.iter().find(|(field, _)| known && *field == name).map(|(_, zero)| *zero);
-        match (found, optional) {
-            (None, Some(zero)) => Ok(Val::zero(zero)),
-            (Some(value), Some(zero)) if value.is_null() => Ok(Val::zero(zero)),
-            (Some(mut value), _) if known => {
-                value.map = self.env.maps.contains(&name);
-                value.shown = match name {
-                    _ if self.env.durations.contains(&name) => Shown::Duration,
-                    _ if self.env.times.contains(&name) => Shown::Time,
-                    _ => Shown::Plain,
-                };
-                Ok(value)
+        let value = match (found, optional) {
+            (Some(value), Some(zero)) if value.is_null() => return Ok(Val::zero(zero)),
+            (Some(value), _) => Some(value),
+            (None, zero) => zero.map(Val::zero),
+        };
+        let Some(mut value) = value else {
+            let is_mistake = self.env.strict && !receiver.map;
+            if !is_mistake {
+                return Ok(Val::missing());
             }
-            (Some(value), _) => Ok(value),
-            (None, None) if self.env.strict && !receiver.map => {
-                self.error(format!("map has no entry for key {}", quote(name)))
-            }
-            (None, None) => Ok(Val::missing()),
+            return self.error(format!("map has no entry for key {}", quote(name)));
+        };
+        if known {
+            value.map = self.env.maps.contains(&name);
+            value.shown = match name {
+                _ if self.env.durations.contains(&name) => Shown::Duration,
+                _ if self.env.times.contains(&name) => Shown::Time,
+                _ => value.shown,
+            };
         }
+        Ok(value)
     }
 }

@@ -51,6 +51,8 @@ pub enum Zero {
     Text,
     /// `false`.
     False,
+    /// 0.
+    Number,
 }
 
 /// Fields of Docker's types, and of the OCI's, that are left out of JSON when there is nothing in them.
@@ -67,13 +69,18 @@ pub const DOCKER_OPTIONAL: &[(&str, Zero)] = &[
     ("Health", Zero::Nil),
     ("HealthCheck", Zero::Nil),
     ("Healthcheck", Zero::Nil),
+    ("Interval", Zero::Number),
     ("Labels", Zero::Map),
     ("OnBuild", Zero::List),
     ("OsVersion", Zero::Text),
+    ("Retries", Zero::Number),
     ("Shell", Zero::List),
     ("SizeRootFs", Zero::Nil),
     ("SizeRw", Zero::Nil),
+    ("StartInterval", Zero::Number),
+    ("StartPeriod", Zero::Number),
     ("StopSignal", Zero::Text),
+    ("Timeout", Zero::Number),
     ("User", Zero::Text),
     ("Variant", Zero::Text),
     ("Volumes", Zero::Map),

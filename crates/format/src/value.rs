@@ -61,6 +61,7 @@ impl<'d> Val<'d> {
             Zero::Nil | Zero::List | Zero::Map => Json::Null,
             Zero::Text => Json::from(""),
             Zero::False => Json::from(false),
+            Zero::Number => Json::from(0),
         };
         let shown = match zero {
             Zero::Nil => Shown::Nil,

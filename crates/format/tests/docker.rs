@@ -88,6 +88,7 @@ fn fields_that_json_leaves_out() {
         ("{{json .Config.ExposedPorts}} {{.Config.ExposedPorts}} {{len .Config.Volumes}}", "null map[] 0"),
         ("{{.Config.StopSignal}}|{{.Config.Healthcheck}}|{{json .Config.Healthcheck}}", "|<nil>|null"),
         ("{{.Config.Shell}} {{.Config.Cmd}} {{json .Config.Cmd}} {{.Config.ArgsEscaped}}", "[] [] null false"),
+        ("{{.State.Interval}} {{.State.Retries}}", "0s 0"),
         ("{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}", "none"),
         ("{{with .Config.Healthcheck}}{{.Test}}{{end}}{{range $k, $v := .Config.ExposedPorts}}{{$k}}{{end}}|", "|"),
         ("{{.Config.Labels}} {{index .Config.Labels \"x\"}}|{{range .Config.OnBuild}}x{{end}}", "map[] |"),

@@ -1,5 +1,7 @@
 //! `--change` of `import` (and of whatever else makes an image without a Dockerfile): single instructions in a Dockerfile's words.
 
+mod health;
+
 use carboy_oci::image::ContainerConfig;
 use serde_json::json;
 
@@ -11,7 +13,7 @@ pub struct ChangeError {
     why: &'static str,
 }
 
-/// Applies `CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `LABEL`, `ONBUILD`, `SHELL`, `STOPSIGNAL`, `USER`, `VOLUME` or `WORKDIR`.
+/// Applies `CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `HEALTHCHECK`, `LABEL`, `ONBUILD`, `SHELL`, `STOPSIGNAL`, `USER`, `VOLUME` or `WORKDIR`.
 ///
 /// # Errors
 /// If it is another instruction, or lacks what it needs.
@@ -49,6 +51,7 @@ pub fn apply_change(config: &mut ContainerConfig, instruction: &str) -> Result<(
             let paths = list(rest).unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
             config.volumes.extend(paths.into_iter().map(|path| (path, json!({}))));
         }
+        "HEALTHCHECK" => config.healthcheck = Some(health::check(rest).map_err(fail)?),
         "ONBUILD" => config.on_build.push(rest.to_owned()),
         "SHELL" => config.shell = Some(list(rest).ok_or_else(|| fail("a JSON list is wanted"))?),
         "STOPSIGNAL" => config.stop_signal = Some(rest.to_owned()),
@@ -56,7 +59,7 @@ pub fn apply_change(config: &mut ContainerConfig, instruction: &str) -> Result<(
         "WORKDIR" => config.working_dir = workdir(&config.working_dir, rest),
         _ => {
             return Err(fail(
-                "it is none of CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR",
+                "it is none of CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR",
             ));
         }
     }
@@ -137,6 +140,7 @@ mod tests {
             "USER app:staff",
             "STOPSIGNAL SIGINT",
             "ONBUILD RUN x",
+            "HEALTHCHECK --retries=2 CMD [\"ok\"]",
         ] {
             apply_change(&mut config, change).unwrap();
         }
@@ -151,9 +155,11 @@ mod tests {
             "Labels": {"a.b": "c d", "e": "f"},
             "StopSignal": "SIGINT",
             "OnBuild": ["RUN x"],
+            "Healthcheck": {"Test": ["CMD", "ok"], "Retries": 2},
         });
         assert_eq!(serde_json::to_value(&config).unwrap(), expected);
-        for bad in ["", "CMD", "RUN x", "EXPOSE x", "EXPOSE 1/icmp", "ENV A", "LABEL a=\"b", "SHELL x"] {
+        for bad in ["", "CMD", "RUN x", "EXPOSE x", "EXPOSE 1/icmp", "ENV A", "LABEL a=\"b", "SHELL x", "HEALTHCHECK x"]
+        {
             assert!(apply_change(&mut config, bad).is_err(), "{bad}");
         }
     }
