@@ -165,12 +165,14 @@ fn many_at_once_mount_each_layer_once() {
     // A mount point that somebody left behind, with nothing mounted.
     sandbox.folder(&format!("run/layers/{}", image.layers()[2].hex()));
     let folders: Vec<PathBuf> = (0..8).map(|number| sandbox.folder(&format!("root/containers/c{number}"))).collect();
+    let ready = std::sync::Barrier::new(folders.len());
     std::thread::scope(|scope| {
         for folder in &folders {
-            let (image, sandbox) = (&image, &sandbox);
+            let (image, sandbox, ready) = (&image, &sandbox, &ready);
             scope.spawn(move || {
                 let (root, run) = (sandbox.path("root"), sandbox.path("run"));
-                let images = carboy_image::Images::open(&root, &run, SnapshotterChoice::Erofs).unwrap();
+                let images = Images::open(&root, &run, SnapshotterChoice::Erofs).unwrap();
+                ready.wait();
                 images.prepare(image, folder).unwrap();
             });
         }
