@@ -49,6 +49,21 @@ fn registries() {
 }
 
 #[test]
+fn hosts() {
+    smoke("hosts", 3000);
+}
+
+#[test]
+fn daemon() {
+    smoke("daemon", 5000);
+}
+
+#[test]
+fn sync() {
+    smoke("sync", 5000);
+}
+
+#[test]
 fn challenge() {
     smoke("challenge", 20_000);
 }

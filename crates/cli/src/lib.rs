@@ -23,6 +23,10 @@ use failure::Failure;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// What `fuzz/` tries of this crate: skopeo's YAML of `sync` is read, or refused in one line.
+#[cfg(feature = "fuzz")]
+pub use commands::fuzz_sync_yaml;
+
 /// Entry point of `carboy`.
 pub fn main() -> ExitCode {
     // What is made for containers has the modes that are asked for, whatever the user's umask.

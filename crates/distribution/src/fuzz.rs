@@ -42,3 +42,43 @@ pub fn registries(data: &[u8]) {
         }
     }
 }
+
+/// A `hosts.toml`: of a registry, and of all that have none of their own.
+pub fn hosts(data: &[u8]) {
+    let folder = std::env::temp_dir().join(format!("carboy-fuzz-hosts-{}", std::process::id()));
+    for name in ["quay.io", "_default"] {
+        let Ok(()) = std::fs::create_dir_all(folder.join(name)) else { return };
+        let Ok(()) = std::fs::write(folder.join(name).join("hosts.toml"), data) else { return };
+    }
+    let read = Registries::default().with_hosts(std::slice::from_ref(&folder), &[]);
+    let _ = std::fs::remove_dir_all(folder);
+    let Ok(registries) = read else { return };
+    for name in ["quay.io/x/y", "docker.io/library/z", "localhost:5000/x"] {
+        for reference in registries.candidates(name).into_iter().flatten() {
+            let places = registries.places(&reference);
+            for place in places.mirrors.iter().chain([&places.origin]) {
+                assert!(!place.domain.contains(['@', '/', ' ']), "{:?}", place.domain);
+            }
+        }
+    }
+}
+
+/// Docker's `daemon.json`: its mirrors, and who is spoken to without TLS.
+pub fn daemon(data: &[u8]) {
+    let path = std::env::temp_dir().join(format!("carboy-fuzz-daemon-{}", std::process::id()));
+    let Ok(()) = std::fs::write(&path, data) else { return };
+    let read = Registries::default().with_hosts(&[], std::slice::from_ref(&path));
+    let _ = std::fs::remove_file(path);
+    let Ok(registries) = read else { return };
+    // Addresses only: names would be looked up, where networks are given.
+    for domain in ["127.0.0.1:5000", "[::1]:5000", "10.1.2.3"] {
+        let _ = registries.whole(domain);
+    }
+    if !data.windows(8).any(|word| word == b"insecure") && !data.contains(&b'\\') {
+        for reference in registries.candidates("busybox").into_iter().flatten() {
+            for mirror in registries.places(&reference).mirrors {
+                assert!(!mirror.domain.is_empty() && !mirror.domain.contains('/'), "{:?}", mirror.domain);
+            }
+        }
+    }
+}

@@ -19,6 +19,9 @@ mod run;
 mod search;
 mod system;
 
+#[cfg(feature = "fuzz")]
+pub use copy::fuzz_sync_yaml;
+
 use crate::args::{Cli, Command, ContainerCommand, ContainerVerb, ExplainCommand, Global, ImageCommand, ImageVerb};
 use crate::failure::{Failure, Outcome};
 use crate::output;

@@ -9,6 +9,8 @@ mod tags;
 pub(super) use inspect::{config_bytes, inspect};
 pub(super) use place::{Places, failure, manifest_format};
 pub(super) use save::save;
+#[cfg(feature = "fuzz")]
+pub use sync::fuzz as fuzz_sync_yaml;
 pub(super) use sync::sync;
 pub(super) use tags::{delete, list_tags, pretty};
 

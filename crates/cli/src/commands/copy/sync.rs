@@ -2,6 +2,9 @@
 
 mod yaml;
 
+#[cfg(feature = "fuzz")]
+pub use yaml::fuzz;
+
 use super::place::{Places, failure, manifest_format};
 use crate::args::{Global, RegistryArgs, SyncArgs, SyncPlace};
 use crate::failure::{Failure, Outcome, usage};

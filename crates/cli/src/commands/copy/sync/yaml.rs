@@ -58,6 +58,17 @@ pub(super) fn parse(text: &str) -> Result<Vec<Registry>, String> {
     registries.into_iter().map(|(name, node)| registry(name, node)).collect()
 }
 
+/// For `fuzz/`.
+#[cfg(feature = "fuzz")]
+pub fn fuzz(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(registries) = parse(text) {
+        let mut names: Vec<&str> = registries.iter().map(|registry| registry.name.as_str()).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a registry is there twice");
+    }
+}
+
 fn registry(name: String, node: Node) -> Result<Registry, String> {
     let mut found = Registry { name, ..Registry::default() };
     let name = found.name.clone();
