@@ -181,8 +181,8 @@ impl Channel {
         let length = loop {
             match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Ok(received) => break received.bytes,
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => return Ok(None),
+                // The other side has closed and left something unread; told once, before what it has said itself (unix(7)).
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(e) => return Err(e).context(|| "recvmsg from the other process"),
             }
         };
@@ -236,6 +236,16 @@ pub fn send_with_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_words_are_heard_whatever_was_left_unread() {
+        let (a, b) = Channel::pair().unwrap();
+        a.tell(Signal::Proceed).unwrap();
+        b.fail("why").unwrap();
+        drop(b);
+        assert!(matches!(a.receive().unwrap(), Some(Message::Failed(text)) if text == "why"));
+        assert!(a.receive().unwrap().is_none());
+    }
 
     #[test]
     fn messages_arrive_as_they_were_sent() {

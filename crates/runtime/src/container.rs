@@ -125,7 +125,7 @@ impl Container {
         Ok(write_json(&self.folder.join(STATE), &self.record, Durability::Process)?)
     }
 
-    /// It is created.
+    /// It is created, or its program runs, which others see by themselves ([`ProcessRef::has_executed`]).
     pub fn is_ready(&self) -> Result<()> {
         self.remove_file(CREATING)
     }
@@ -148,7 +148,7 @@ impl Container {
         match self.record.init {
             None if self.is_locked() => Status::Creating,
             Some(init) if init.is_alive() => {
-                if self.folder.join(CREATING).exists() && self.is_locked() {
+                if self.folder.join(CREATING).exists() && self.is_locked() && !ProcessRef::has_executed(init.pid) {
                     Status::Creating
                 } else if self.socket().exists() {
                     Status::Created

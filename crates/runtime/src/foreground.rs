@@ -101,6 +101,8 @@ impl Foreground {
                 (status.exit_status(), status.terminating_signal())
             }
         };
+        // As good as the last thing that this process does: it need not close them one by one.
+        std::mem::forget((self.pidfd, self.signals));
         Ok(match (code, signal) {
             (Some(code), _) => code as u8,
             (None, Some(signal)) => (128 + signal) as u8,

@@ -249,9 +249,9 @@ pub enum Signal {
     RootfsReady,
     /// Runtime: the hooks have run.
     HooksDone,
-    /// Init: ready to execute.
+    /// Init: ready to execute, or to wait for `start`. Only where the runtime has to know before it lets init go on.
     Created,
-    /// Runtime: recorded; execute now (`run`), or wait for `start` (`create`).
+    /// Runtime: recorded; execute as soon as you are ready (`run`, `exec`), or wait for `start` (`create`).
     Proceed,
 }
 
@@ -363,6 +363,8 @@ pub struct Identity {
     pub uid: u32,
     /// Group ID.
     pub gid: u32,
+    /// Whether root of the runtime's own user namespace stays root of it.
+    pub root_stays: bool,
     /// Supplementary groups; `None` leaves them alone where the kernel denies setgroups(2).
     pub groups: Option<Vec<u32>>,
     /// File mode creation mask.

@@ -38,6 +38,14 @@ impl ProcessRef {
         Self::of(self.pid) == Some(*self)
     }
 
+    /// Whether the process with this PID, be it a zombie, has executed a program since it was born: the kernel marks what has only been
+    /// forked (`PF_FORKNOEXEC` of linux/sched.h, among the flags of proc_pid_stat(5)).
+    pub fn has_executed(pid: i32) -> bool {
+        const FORKED_ONLY: u64 = 0x40;
+        let flags = |stat: &str| stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(6)?.parse::<u64>().ok();
+        read_stat(pid).and_then(|stat| flags(&stat)).is_some_and(|flags| flags & FORKED_ONLY == 0)
+    }
+
     /// A pidfd of exactly this process; `None` if it has ended.
     pub fn pidfd(&self) -> Option<OwnedFd> {
         let fd = rustix::process::pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
@@ -81,7 +89,7 @@ mod tests {
     fn a_process_is_alive_until_it_ends() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = ProcessRef::of(child.id() as i32).unwrap();
-        assert!(process.is_alive() && process.pidfd().is_some());
+        assert!(process.is_alive() && process.pidfd().is_some() && ProcessRef::has_executed(process.pid));
         assert!(process.signal(Signal::KILL).unwrap());
         child.wait().unwrap();
         assert!(!process.is_alive() && process.pidfd().is_none());

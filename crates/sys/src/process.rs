@@ -128,6 +128,13 @@ pub fn setgroups(groups: &[u32]) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
+/// Whether all user and group IDs of this program were 0 when it was started: the real ones, the effective ones, and with them the saved ones
+/// (getauxval(3)).
+pub fn is_root_from_the_start() -> bool {
+    // SAFETY: reads what the kernel has put beside the arguments; these entries are always there.
+    [libc::AT_UID, libc::AT_EUID, libc::AT_GID, libc::AT_EGID].iter().all(|kind| unsafe { libc::getauxval(*kind) } == 0)
+}
+
 /// The effective user and group ID with which this program was started (getauxval(3)): no system call, where they have not changed since.
 pub fn ids_at_start() -> (u32, u32) {
     // SAFETY: reads what the kernel has put beside the arguments; these two entries are always there.

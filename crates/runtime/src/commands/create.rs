@@ -222,7 +222,6 @@ fn fill(
             container.save_config(&bundle.text)?;
             return container.save();
         }
-        container.is_ready()?;
         match &options.pid_file {
             Some(path) => Ok(write_atomic(path, pid.to_string().as_bytes(), 0o644, Durability::Process)?),
             None => Ok(()),
@@ -237,6 +236,7 @@ fn fill(
         record: &mut write,
         trace: options.trace.is_some(),
     })?;
+    container.is_ready()?;
     if let Some(path) = &options.pidfd_socket {
         let sent = connect_to(path).and_then(|socket| {
             crate::channel::send_with_fds(socket.as_fd(), b"pidfd", &[launched.pidfd.as_fd()])

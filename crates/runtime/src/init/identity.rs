@@ -77,8 +77,10 @@ impl Init<'_> {
                 result => result.context(|| "setgroups")?,
             }
         }
-        process::setresgid(identity.gid).context(|| format!("setresgid {}", identity.gid))?;
-        process::setresuid(identity.uid).context(|| format!("setresuid {}", identity.uid))?;
+        if !identity.root_stays || !process::is_root_from_the_start() {
+            process::setresgid(identity.gid).context(|| format!("setresgid {}", identity.gid))?;
+            process::setresuid(identity.uid).context(|| format!("setresuid {}", identity.uid))?;
+        }
         self.uid = identity.uid;
         if let Some(masks) = &identity.capabilities {
             set_capabilities(masks)?;

@@ -1,12 +1,12 @@
 //! Masked and read-only paths.
 
-use super::mounts::{attach, detach, new_file_system};
+use super::mounts::{attach, detach, mount_flags, new_file_system};
 use super::{Init, tree};
 use crate::error::{Context, Error, Result};
 use carboy_sys::mount::{Change, attr, open_changed};
 use rustix::fs::{AtFlags, CWD, FileType, fstat, makedev, statat};
 use rustix::io::Errno;
-use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::mount::{MoveMountFlags, mount, move_mount};
 use rustix::path::Arg;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -22,18 +22,65 @@ pub fn detached_null() -> Result<OwnedFd> {
 struct Stamp {
     mount: OwnedFd,
     used: bool,
+    /// A copy for which there was no place yet.
+    copy: Option<OwnedFd>,
 }
 
 impl Stamp {
+    fn new(mount: OwnedFd) -> Stamp {
+        Stamp { mount, used: false, copy: None }
+    }
+
     fn put(&mut self, target: &Target<'_>) -> Result<(), Errno> {
         if !self.used {
+            target.cover(self.mount.as_fd())?;
             self.used = true;
-            return target.cover(self.mount.as_fd());
+            return Ok(());
         }
-        let copy = detach(self.mount.as_fd(), "", false)?;
-        target.cover(copy.as_fd())?;
-        tree::release(copy);
-        Ok(())
+        let copy = match self.copy.take() {
+            Some(copy) => copy,
+            None => detach(self.mount.as_fd(), "", false)?,
+        };
+        let covered = target.cover(copy.as_fd());
+        match covered {
+            Ok(()) => tree::release(copy),
+            Err(_) => self.copy = Some(copy),
+        }
+        covered
+    }
+}
+
+/// Empty read-only directories.
+#[derive(Default)]
+struct Empty<'a> {
+    stamp: Option<Stamp>,
+    /// The first one, if it was put there by name.
+    first: Option<(BorrowedFd<'a>, &'a str)>,
+}
+
+impl<'a> Empty<'a> {
+    fn put(&mut self, target: &Target<'a>) -> Result<Result<(), Errno>> {
+        let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
+        if let (None, None, Target::InProc(proc, name)) = (&self.stamp, self.first, target) {
+            // mount(2) takes a path only; one call there, where the newer ones need six.
+            let flags = mount_flags(attributes);
+            let entered = rustix::process::fchdir(proc);
+            if entered.and_then(|()| mount(c"tmpfs", *name, c"tmpfs", flags, c"nr_inodes=1")).is_ok() {
+                self.first = Some((*proc, name));
+                return Ok(Ok(()));
+            }
+        }
+        if self.stamp.is_none() {
+            let mount = match self.first {
+                Some((proc, name)) => detach(proc, name, false).context(|| format!("open_tree {name}"))?,
+                None => {
+                    let data = [("nr_inodes".to_owned(), Some("1".to_owned()))];
+                    new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?
+                }
+            };
+            self.stamp = Some(Stamp::new(mount));
+        }
+        Ok(self.stamp.as_mut().map_or(Ok(()), |stamp| stamp.put(target)))
     }
 }
 
@@ -79,33 +126,41 @@ impl Target<'_> {
     }
 }
 
+/// Directories of procfs that are masked as a rule.
+const DIRECTORIES: [&str; 3] = ["acpi", "asound", "scsi"];
+
 impl Init<'_> {
     /// Covers files with /dev/null and directories with an empty read-only tmpfs. What does not exist needs no mask.
     pub fn mask(&mut self, paths: &[String]) -> Result<()> {
-        let mut null = self.null.take().map(|mount| Stamp { mount, used: false });
-        let mut empty: Option<Stamp> = None;
+        let mut null = self.null.take().map(Stamp::new);
+        // Changed on the way to the first directory.
+        self.at_root = false;
+        let mut empty = Empty::default();
         for path in paths {
             let Some(target) = self.target(path)? else { continue };
-            let directory = match target.is_directory() {
-                Err(Errno::NOENT) => continue,
-                result => result.context(|| format!("stat {path}"))?,
+            let covered = match (&target, &mut null) {
+                // Rather tried than asked.
+                (Target::InProc(_, name), Some(null)) if !DIRECTORIES.contains(name) => null.put(&target),
+                _ => Err(Errno::INVAL),
             };
-            let stamp = if directory {
-                if empty.is_none() {
-                    let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
-                    let data = [("nr_inodes".to_owned(), Some("1".to_owned()))];
-                    empty =
-                        Some(Stamp { mount: new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?, used: false });
-                }
-                &mut empty
-            } else {
-                &mut null
+            let covered = match (covered, &mut null) {
+                // A directory, or what may be one.
+                (Err(Errno::INVAL | Errno::NOTDIR), null) => match (target.is_directory(), null) {
+                    (Ok(true), _) => empty.put(&target)?,
+                    (Ok(false), Some(null)) => null.put(&target),
+                    (Ok(false), None) => Ok(()),
+                    (Err(e), _) => Err(e),
+                },
+                (result, _) => result,
             };
-            let Some(stamp) = stamp else { continue };
-            stamp.put(&target).context(|| format!("mask {path}"))?;
-            target.release();
+            match covered {
+                Ok(()) => target.release(),
+                Err(Errno::NOENT) => {}
+                Err(e) => return Err(e).context(|| format!("mask {path}")),
+            }
         }
-        [null, empty].into_iter().flatten().for_each(|stamp| tree::release(stamp.mount));
+        let stamps = [null, empty.stamp].into_iter().flatten();
+        stamps.flat_map(|stamp| [Some(stamp.mount), stamp.copy]).flatten().for_each(tree::release);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub fn isolate(flag: u64) -> Result<()> {
 impl Init<'_> {
     /// Binds the root file system over itself, as pivot_root wants a mount, and keeps its descriptor for all that follows.
     pub fn open_root(&mut self, path: &str, shared: bool) -> Result<()> {
-        let root = super::mounts::detach(CWD, path, true).context(|| format!("open_tree {path}"))?;
+        let root = super::mounts::detach(CWD, &format!("{path}/."), true).context(|| format!("open_tree {path}"))?;
         if shared {
             // What is mounted in the root file system must not appear on the host, and pivot_root wants a private parent.
             make_parent_private(path)?;

@@ -195,7 +195,7 @@ impl Runner<'_> {
         match self.next()? {
             Some(Message::Tell(told)) if told == signal => Ok(()),
             Some(other) => Err(Error::Other(format!("expected {signal:?}, got {other:?}"))),
-            None => Err(Error::Other("the container's first process died while it was being set up".into())),
+            None => Err(died()),
         }
     }
 
@@ -203,10 +203,22 @@ impl Runner<'_> {
     fn hear_execution(&mut self) -> Result<()> {
         let waits = self.launch.plan.steps.iter().any(|step| matches!(step.action, Action::AwaitStart));
         self.executed = true;
-        match if waits { None } else { self.next()? } {
-            None => Ok(()),
+        if waits {
+            return Ok(());
+        }
+        match self.next()? {
+            None => self.check_execution(),
             Some(other) => Err(Error::Other(format!("expected the program to run, got {other:?}"))),
         }
+    }
+
+    /// The channel ends with init, too, if that is killed: by the kernel for want of memory, for instance.
+    fn check_execution(&self) -> Result<()> {
+        let (pid, pidfd) = self.child.as_ref().ok_or_else(|| Error::Other("the plan has no process".into()))?;
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::PidFd(pidfd.as_fd()), look).context(|| "waitid")?;
+        let killed = ended.is_some_and(|status| status.terminating_signal().is_some());
+        if killed && !ProcessRef::has_executed(*pid) { Err(died()) } else { Ok(()) }
     }
 
     /// The next message that is for the plan; the others are kept here.
@@ -272,6 +284,8 @@ impl Runner<'_> {
             PlanReport { steps }
         });
         let (_, pidfd) = self.child.take().ok_or_else(|| Error::Other("the plan has no process".into()))?;
+        // Its other end is init's, and has gone or will go with it: it need not be closed.
+        std::mem::forget(self.channel.take());
         Ok(Launched { pidfd, console: self.console, report })
     }
 
@@ -291,6 +305,10 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+fn died() -> Error {
+    Error::Other("the container's first process died while it was being set up".into())
 }
 
 /// Does something with this process's rights in the mount namespace of another, where what the host made read-only is locked for the users

@@ -89,7 +89,6 @@ pub fn plan_exec(
         planner.init("process.terminal", Action::Console(size));
     }
     planner.process(process, linux, preserved, false)?;
-    planner.init("", Action::Tell(Signal::Created));
     planner.runtime("", Action::Tell(Signal::Proceed));
     planner.execute();
     Ok(Plan { steps: planner.steps, warnings: planner.warnings })

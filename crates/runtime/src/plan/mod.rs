@@ -96,6 +96,8 @@ pub struct Planner<'a> {
     host: &'a Host,
     steps: Vec<Step>,
     warnings: Vec<String>,
+    /// The container's namespaces of its own.
+    own: u64,
     setgroups_denied: bool,
     readonly_dev: bool,
     make_cwd: bool,
@@ -143,7 +145,9 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
         planner.program.env.push(format!("LISTEN_FDS={}", request.listen_fds));
         planner.program.env.push("LISTEN_PID=1".into());
     }
-    planner.init("", Action::Tell(Signal::Created));
+    if request.await_start || outer_limits {
+        planner.init("", Action::Tell(Signal::Created));
+    }
     if outer_limits {
         planner.runtime("process.rlimits", Action::OuterLimits(process::limits(&process.rlimits)?));
     }
@@ -171,6 +175,7 @@ impl<'a> Planner<'a> {
             host,
             steps: Vec::with_capacity(48),
             warnings: Vec::new(),
+            own,
             setgroups_denied: false,
             readonly_dev: false,
             make_cwd: true,

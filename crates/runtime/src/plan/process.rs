@@ -4,6 +4,7 @@ use super::{Planner, capabilities};
 use crate::error::{Error, Result};
 use crate::step::{Action, Filter, Identity, Limit, Program};
 use carboy_oci::runtime::{Linux, Process, Rlimit, Seccomp};
+use carboy_sys::clone::flag;
 use carboy_wire::plan::Actor;
 use rustix::process::Resource;
 
@@ -168,7 +169,8 @@ impl Planner<'_> {
         let user = &process.user;
         // Where setgroups(2) is denied nothing can be set, and an empty list needs nothing.
         let groups = (!self.setgroups_denied || !user.additional_gids.is_empty()).then(|| user.additional_gids.clone());
-        Identity { uid: user.uid, gid: user.gid, groups, umask: user.umask, capabilities }
+        let root_stays = self.own & flag::NEWUSER == 0 && (user.uid, user.gid) == (0, 0);
+        Identity { uid: user.uid, gid: user.gid, root_stays, groups, umask: user.umask, capabilities }
     }
 
     /// A step of the init process.

@@ -56,7 +56,6 @@ fn a_usual_container() {
         "working directory",
         "identity",
         "find sh",
-        "tell runtime: ready",
         "tell init: proceed",
         "execute program",
     ];
