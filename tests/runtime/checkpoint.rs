@@ -1,5 +1,6 @@
 //! `checkpoint` and `restore`. Where CRIU says that it cannot work on this kernel, what is checked is that the error says so.
 
+mod connections;
 mod options;
 mod terminal;
 
@@ -27,6 +28,21 @@ fn restore(bundle: &Bundle, options: &[&str]) {
     let status = bundle.command(&args).stdout(std::process::Stdio::null()).stderr(said).status().unwrap();
     let read = |name: &str| std::fs::read_to_string(bundle.path().join(name)).unwrap_or_default();
     assert!(status.success(), "{}\n{}", read("said"), read("work/restore.log"));
+}
+
+/// Gives the container the host's programs; it has busybox only.
+fn with_the_host_s_programs(bundle: &mut Bundle) {
+    bundle.add_mount(json!({ "destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"] }));
+    for folder in ["lib", "lib64"] {
+        std::os::unix::fs::symlink(format!("usr/{folder}"), bundle.rootfs().join(folder)).unwrap();
+    }
+}
+
+/// Waits until the restored program counts on.
+#[track_caller]
+fn goes_on(bundle: &Bundle, before: u64) {
+    assert_eq!(bundle.status(), "running");
+    wait_until("more counting", || count(bundle) > before + 3);
 }
 
 fn criu_works() -> bool {
@@ -82,4 +98,23 @@ fn what_cannot_be_checkpointed_is_refused_before_anything_is_done() {
     bundle.call(&["restore", "--image-path=images", &name]).fails_with(1, "descriptors.json");
     bundle.call(&["state", &name]).fails_with(1, "container does not exist");
     assert!(bundle.rootfs().join("bin/busybox").exists(), "the root file system is as it was");
+}
+
+/// Here CRIU is not asked yet.
+#[test]
+#[ignore = "needs root, criu"]
+fn a_restore_into_a_cgroup_in_use_leaves_it_alone() {
+    let first = Bundle::script("sleep 1000");
+    first.run_detached();
+    let mut second = counting();
+    second.set("linux/cgroupsPath", json!(format!("/{}", first.name)));
+    std::fs::create_dir(second.path().join("images")).unwrap();
+    std::fs::write(second.path().join("images/descriptors.json"), "[]").unwrap();
+    for mode in ["soft", "ignore", "strict"] {
+        let mode = format!("--manage-cgroups-mode={mode}");
+        let said = second.call(&["restore", "--image-path=images", &mode, &second.name]);
+        said.fails_with(1, "exists and has processes in it");
+        assert_eq!(first.status(), "running");
+        assert!(!second.state_root().join(&second.name).exists());
+    }
 }

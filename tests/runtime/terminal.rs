@@ -10,14 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// A terminal with somebody in front of it.
-struct Terminal {
+pub(crate) struct Terminal {
     master: OwnedFd,
     slave: OwnedFd,
     seen: Arc<Mutex<String>>,
 }
 
 impl Terminal {
-    fn new() -> Terminal {
+    pub(crate) fn new() -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         unlockpt(&master).unwrap();
         let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -37,17 +37,17 @@ impl Terminal {
         tcsetwinsize(&self.master, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     }
 
-    fn spawn(&self, mut command: Command) -> Child {
+    pub(crate) fn spawn(&self, mut command: Command) -> Child {
         let stdio = || Stdio::from(self.slave.try_clone().unwrap());
         command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap()
     }
 
-    fn type_in(&self, text: &str) {
+    pub(crate) fn type_in(&self, text: &str) {
         std::fs::File::from(self.master.try_clone().unwrap()).write_all(text.as_bytes()).unwrap();
     }
 
     #[track_caller]
-    fn expect(&self, words: &str) {
+    pub(crate) fn expect(&self, words: &str) {
         wait_until(&format!("{words:?}, seen: {:?}", self.seen.lock().unwrap()), || {
             self.seen.lock().unwrap().contains(words)
         });

@@ -2,7 +2,7 @@
 
 use super::criu_works;
 use crate::common::{Bundle, wait_until};
-use crate::terminal::accept_master;
+use crate::terminal::{Terminal, accept_master};
 use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -35,12 +35,16 @@ fn converse(master: &mut File, line: &str, answer: &str) {
     });
 }
 
+/// Says what it is told, with a number.
+fn echoing() -> Bundle {
+    Bundle::script("i=0; while read line; do i=$((i+1)); echo \"said $i: <$line>\"; done; exit 5")
+}
+
 #[test]
 #[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
 fn a_shell_goes_on_at_another_terminal() {
     assert!(criu_works());
-    let script = "i=0; while read line; do i=$((i+1)); echo \"said $i: <$line>\"; done; exit 5";
-    let mut bundle = Bundle::script(script);
+    let mut bundle = echoing();
     bundle.set("process/terminal", json!(true));
     let mut master = with_console(&bundle, &["run"]);
     converse(&mut master, "one\n", "said 1: <one>");
@@ -53,4 +57,24 @@ fn a_shell_goes_on_at_another_terminal() {
     // The end of file that a terminal knows.
     master.write_all(b"\x04").unwrap();
     bundle.wait_for("stopped");
+}
+
+#[test]
+#[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
+fn a_shell_goes_on_before_who_restores_it() {
+    assert!(criu_works());
+    let mut bundle = echoing();
+    bundle.set("process/terminal", json!(true));
+    let mut master = with_console(&bundle, &["run"]);
+    converse(&mut master, "one\n", "said 1: <one>");
+    bundle.call(&["checkpoint", "--image-path=images", &bundle.name]).good();
+    drop(master);
+    let terminal = Terminal::new();
+    let mut restored = terminal.spawn(bundle.command(&["restore", "--image-path=images", &bundle.name]));
+    terminal.type_in("two\r");
+    terminal.expect("said 2: <two>");
+    assert_eq!(bundle.status(), "running");
+    terminal.type_in("\x04");
+    assert_eq!(restored.wait().unwrap().code(), Some(5));
+    bundle.call(&["state", &bundle.name]).fails_with(1, "container does not exist");
 }

@@ -155,6 +155,13 @@ impl Placement {
         Ok(self.hand_over(&*cgroup)?)
     }
 
+    /// Gives a cgroup that somebody else has made its limits, and its owner.
+    pub fn limit(&self) -> Result<()> {
+        let cgroup = self.record.open();
+        apply(&*cgroup, &self.steps)?;
+        Ok(self.hand_over(&*cgroup)?)
+    }
+
     fn hand_over(&self, cgroup: &dyn CgroupManager) -> Result<(), CgroupError> {
         match self.owner.map(|owner| cgroup.delegate(owner)) {
             // A user without a delegated cgroup has none to hand over.

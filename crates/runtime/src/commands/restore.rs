@@ -28,6 +28,9 @@ use std::path::{Path, PathBuf};
 /// What the three streams were, beside the images. The name is runc's.
 pub const STREAMS: &str = "descriptors.json";
 
+/// The moment at which the namespaces and cgroups are there, and nothing runs in them.
+const NAMESPACES: &str = "setup-namespaces";
+
 /// The number that a joined network namespace has at CRIU.
 const NETWORK_FD: i32 = 20;
 
@@ -87,6 +90,10 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     }
     let (placement, view, cgroup) =
         cgroups::plan(&bundle.spec, &options.create.id, globals.cgroups, cgroups::Search::Thorough)?;
+    if placement.adopts() && options.common.cgroups == "strict" {
+        let reason = "--manage-cgroups-mode=strict: systemd makes the cgroup, and CRIU is to make it";
+        return Err(Error::Usage(reason.into()));
+    }
     let record = super::create::record(&options.create, &bundle, cgroup)?;
     let (mut container, lock) = Container::claim(&globals.root, record)?;
     let given_back = |container: &Container| {
@@ -97,7 +104,13 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let restored = Restore { globals, options: &options, bundle: &bundle, container: &mut container, console: None }
         .run(&placement, &view);
     drop(lock);
-    let (pidfd, console) = restored.inspect_err(|_| given_back(&container))?;
+    let (pidfd, console) = restored.inspect_err(|e| {
+        if e.is_cgroup_in_use() {
+            // Or the others in it would be ended.
+            container.record.cgroup.give_up();
+        }
+        given_back(&container);
+    })?;
     if options.create.detach {
         return Ok(0);
     }
@@ -147,7 +160,13 @@ impl Restore<'_> {
         let fds: Vec<_> = network.iter().map(|file| (file.as_fd(), NETWORK_FD)).collect();
         let worker = Worker::start(&self.globals.criu(), Verb::Restore, &images, &work, &fds)?;
         self.place(placement, worker.pid(), &mut request)?;
-        let pid = worker.run(request, |moment| self.at(moment, console_socket.as_ref()))?;
+        let pid = worker.run(request, |moment| {
+            if moment.name == NAMESPACES && self.options.common.cgroups == "strict" {
+                // Of limits CRIU restores a few, of device rules none.
+                placement.limit()?;
+            }
+            self.at(moment, console_socket.as_ref())
+        })?;
         self.adopt(pid.unwrap_or(0))
     }
 
@@ -158,8 +177,11 @@ impl Restore<'_> {
             placement.adopt(worker)?;
         } else {
             let entry = placement.create()?;
-            if entry.is_some() && self.options.common.cgroups == "ignore" {
-                self.container.record.cgroup.attach(worker)?;
+            match self.options.common.cgroups.as_str() {
+                "ignore" if entry.is_some() => self.container.record.cgroup.attach(worker)?,
+                // CRIU makes it, and refuses one that is there. Nobody lives in it, that much is known now.
+                "strict" => self.container.record.cgroup.remove().pop().map_or(Ok(()), Err)?,
+                _ => {}
             }
         }
         for (controllers, path) in self.container.record.cgroup.roots() {
@@ -176,8 +198,8 @@ impl Restore<'_> {
     /// What is due at a moment that CRIU tells of.
     fn at(&mut self, moment: Moment, console_socket: Option<&OwnedFd>) -> Result<()> {
         match (moment.name.as_str(), moment.pid, moment.descriptor) {
-            // The namespaces are there, and nothing runs in them: hooks may fill a network that CRIU leaves empty.
-            ("setup-namespaces", Some(pid), _) => {
+            // Hooks may fill a network that CRIU leaves empty.
+            (NAMESPACES, Some(pid), _) => {
                 self.container.record.init = ProcessRef::of(pid);
                 self.container.save()?;
                 let Some(hooks) = &self.bundle.spec.hooks else { return Ok(()) };

@@ -35,6 +35,9 @@ pub mod option {
     pub const LEAVE_RUNNING: u32 = 3;
     pub const EXT_UNIX_SK: u32 = 4;
     pub const TCP_ESTABLISHED: u32 = 5;
+    /// For programs of the caller's session, or at the caller's terminal. It changes nothing for a container's, and is passed on for what other
+    /// versions of CRIU may do with it: init leads a session of its own, a process of another is refused with it as without it (3.17), and of
+    /// a terminal the other end is handed over ([`ORPHAN_PTS_MASTER`]), which takes precedence.
     pub const SHELL_JOB: u32 = 7;
     pub const FILE_LOCKS: u32 = 8;
     pub const LOG_LEVEL: u32 = 9;
