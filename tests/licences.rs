@@ -25,6 +25,19 @@ fn every_dependency_has_an_allowed_licence() {
 }
 
 #[test]
+fn no_tls_but_rustls() {
+    let names: Vec<String> = packages().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect();
+    assert!(names.iter().any(|name| name == "rustls"), "{names:?}");
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deny.toml")).unwrap();
+    let banned =
+        text.split("\ndeny = [").nth(1).and_then(|rest| rest.split(']').next()).expect("deny.toml bans nothing");
+    let banned: Vec<&str> = banned.split(',').map(|name| name.trim().trim_matches('"')).collect();
+    assert!(banned.contains(&"openssl-sys"), "{banned:?}");
+    let found: Vec<&String> = names.iter().filter(|name| banned.contains(&name.as_str())).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn licence_expressions_are_understood() {
     let allowed = ["MIT".to_owned(), "Apache-2.0".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned()];
     for (expression, expected) in [

@@ -75,6 +75,10 @@ fn manifests_and_compressions() {
     Call::new("skopeo").args(["--insecure-policy", "copy", "-q", "--dest-decompress", &from, &unpacked]).ok();
     let zstd = ["--dest-compress-format", "zstd"];
     pulled_and_run("zstd", "layer.v1.tar+zstd", |registry| registry.push_uri(&unpacked, "kinds/zstd:1", &zstd));
+    // With a table of contents after the layer, which whoever does not know it skips.
+    let chunked = ["--dest-compress-format", "zstd:chunked"];
+    let position = "io.containers.zstd-chunked.manifest-position";
+    pulled_and_run("zstd:chunked", position, |registry| registry.push_uri(&unpacked, "kinds/chunked:1", &chunked));
     let busybox = std::fs::read("/bin/busybox").unwrap();
     let layer = images::tar(&[Entry::Program("bin/echo", &busybox)]);
     pulled_and_run("plain", oci, |registry| registry.push_plain(&layer, "kinds/plain"));

@@ -183,3 +183,50 @@ fn a_registry_that_refuses_a_kind_gets_the_other() {
     let line = env.carboy(["push", "-q", "--format=oci", "box:1", &to]).fails(1);
     assert!(line.contains("no OCI here"), "{line}");
 }
+
+/// A helper as docker calls it, which keeps its secrets in a folder and writes down what it was asked.
+const HELPER: &str = r#"#!/bin/sh
+dir=$(dirname "$0")
+echo "$1" >>"$dir/asked"
+case $1 in
+    store)
+        secret=$(cat)
+        printf %s "$secret" >"$dir/$(printf %s "$secret" | sed 's/.*"ServerURL":"\([^"]*\)".*/\1/')" ;;
+    get) cat "$dir/$(cat)" 2>/dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
+    erase) rm -f "$dir/$(cat)" ;;
+esac
+"#;
+
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker, docker-registry"]
+fn a_login_that_a_helper_keeps() {
+    use std::os::unix::fs::PermissionsExt;
+    let (env, registry) = (Env::new(), Registry::with_password());
+    let source = registry.push("busybox", "team/box:1", &[]);
+    let at = &registry.address;
+    let (folder, config) = (env.path("helper"), env.dir().join("h/.docker/config.json"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let helper = folder.join("docker-credential-ours");
+    std::fs::write(&helper, HELPER).unwrap();
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&config, "{\"credsStore\": \"ours\"}").unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let login = env.carboy(["login", "-u", USER, "--password-stdin", at]).env("PATH", &path).stdin(PASSWORD);
+    assert_eq!(login.ok(), "Login Succeeded\n");
+    let secret = std::fs::read_to_string(folder.join(at)).unwrap();
+    assert!(secret.contains(PASSWORD) && secret.contains(USER), "{secret}");
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    assert_eq!(kept, serde_json::json!({"credsStore": "ours", "auths": {at.as_str(): {}}}), "as docker leaves it");
+    env.carboy(["pull", "-q", &source]).env("PATH", &path).ok();
+    // Of this registry alone, by another helper's name in the file.
+    std::fs::write(&config, format!("{{\"credHelpers\": {{\"{at}\": \"ours\"}}}}")).unwrap();
+    env.carboy(["push", "-q", &source, &format!("{at}/team/box:2")]).env("PATH", &path).ok();
+    let out = env.carboy(["logout", at]).env("PATH", &path).ok();
+    assert_eq!(out, format!("Removing login credentials for {at}\n"));
+    assert!(!folder.join(at).exists(), "the helper was told");
+    let line = env.carboy(["pull", "-q", &format!("{at}/team/box:2")]).env("PATH", &path).fails(1);
+    assert!(line.contains("unauthorized") || line.contains("denied"), "{line}");
+    let asked = std::fs::read_to_string(folder.join("asked")).unwrap();
+    assert!(asked.starts_with("store\n") && asked.contains("get\n") && asked.contains("erase\n"), "{asked}");
+}

@@ -37,6 +37,9 @@ fn an_index_is_asked() {
     assert!(server.requests().iter().any(|request| request.path == "/v1/search?q=box&n=1"));
     let whole = env.carboy(["search", "--no-trunc", "--format", "{{.Description}}", &term]).ok();
     assert!(whole.contains("that nobody reads it"), "{whole}");
+    let podmans = "{{.Index}} {{.Stars}} {{.Official}}{{.Automated}}|";
+    let named = env.carboy(["search", "--limit=1", "--format", podmans, &term]).ok();
+    assert_eq!(named, format!("{at} 90 [OK]|\n"));
     let json = env.carboy(["search", "--format", "json", &term]).ok();
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(first["StarCount"], "90", "{json}");

@@ -11,6 +11,13 @@ use serde_json::json;
 
 const COLUMNS: [(&str, &str); 4] =
     [("Name", "NAME"), ("Description", "DESCRIPTION"), ("StarCount", "STARS"), ("IsOfficial", "OFFICIAL")];
+const HEADERS: [(&str, &str); 5] = [
+    ("IsAutomated", "AUTOMATED"),
+    ("Index", "INDEX"),
+    ("Stars", "STARS"),
+    ("Official", "OFFICIAL"),
+    ("Automated", "AUTOMATED"),
+];
 const TAGS: [(&str, &str); 2] = [("Name", "NAME"), ("Tag", "TAG")];
 
 pub(super) fn search(args: &SearchArgs) -> Outcome {
@@ -27,7 +34,7 @@ pub(super) fn search(args: &SearchArgs) -> Outcome {
         let reference = Reference::parse(&args.term).map_err(ImageError::from)?;
         let name = reference.repository();
         let tags = client.repository(&reference).tags(None).map_err(failed)?;
-        let rows = tags.iter().take(args.limit).map(|tag| row(json!({ "Name": name, "Tag": tag })));
+        let rows = tags.iter().take(args.limit).map(|tag| Row::new(json!({ "Name": name, "Tag": tag })));
         return print(args, &TAGS, rows.collect());
     }
     let mut found = client.search(domain, term, args.limit).map_err(failed)?;
@@ -36,23 +43,27 @@ pub(super) fn search(args: &SearchArgs) -> Outcome {
     }
     let prefix = if domain == "docker.io" { String::new() } else { format!("{domain}/") };
     let rows = found.iter().map(|found| {
-        row(json!({
+        let fields = json!({
             "Name": format!("{prefix}{}", found.name),
             "Description": description(&found.description, args.no_trunc),
             "StarCount": found.star_count.to_string(),
             "IsOfficial": if found.is_official { "[OK]" } else { "" },
             "IsAutomated": if found.is_automated { "[OK]" } else { "" },
-        }))
+        });
+        let podmans = [
+            ("Index", json!(domain)),
+            ("Stars", json!(found.star_count)),
+            ("Official", fields["IsOfficial"].clone()),
+            ("Automated", fields["IsAutomated"].clone()),
+        ];
+        let further = podmans.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Row { further, ..Row::new(fields) }
     });
     print(args, &COLUMNS, rows.collect())
 }
 
-fn row(fields: serde_json::Value) -> Row {
-    Row::new(fields)
-}
-
 fn print(args: &SearchArgs, columns: &[(&'static str, &'static str)], rows: Vec<Row>) -> Outcome {
-    let listing = Listing { columns, headers: &[("IsAutomated", "AUTOMATED")], rows };
+    let listing = Listing { columns, headers: &HEADERS, rows };
     output::print(&listing.render(args.format.as_deref())?)?;
     Ok(0)
 }
