@@ -28,6 +28,7 @@ mod progress;
 mod pull;
 mod push;
 mod reach;
+mod reads;
 mod rootless;
 mod run;
 mod search;

@@ -22,12 +22,12 @@ pub(crate) struct Made {
 }
 
 impl Engine {
-    /// Makes a container without starting it, and returns its ID. The image must be in the store.
+    /// Makes a container without starting it, and returns its ID. The image must be in the store; it is looked for if it was not `found`.
     ///
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::NameInUse`], [`Error::Invalid`] and others; nothing is left behind.
-    pub fn create(&self, request: &RunRequest) -> Result<String> {
-        let made = self.make(request, None, &mut Trace::new(false))?;
+    pub fn create(&self, request: &RunRequest, found: Option<Image>) -> Result<String> {
+        let made = self.make(request, found, None, &mut Trace::new(false))?;
         Ok(made.record.id)
     }
 
@@ -49,10 +49,11 @@ impl Engine {
     pub(crate) fn make(
         &self,
         request: &RunRequest,
+        found: Option<Image>,
         terminal_size: Option<(u16, u16)>,
         trace: &mut Trace,
     ) -> Result<Made> {
-        let image = self.image_of(request)?;
+        let image = self.image_of(request, found)?;
         let mut draft = Draft { terminal_size, ..Draft::new(request)? };
         let folder = self.folders.container(&draft.id);
         trace.step(&draft.folder_step(self))?;
@@ -136,9 +137,12 @@ impl Engine {
     }
 
     /// The image of a request, which must be in the store; `None` with `--rootfs`.
-    pub(crate) fn image_of(&self, request: &RunRequest) -> Result<Option<Image>> {
+    pub(crate) fn image_of(&self, request: &RunRequest, found: Option<Image>) -> Result<Option<Image>> {
         let Some(name) = &request.image else { return Ok(None) };
-        let image = self.find_image(name)?.ok_or_else(|| Error::NoSuchImage(name.clone()))?;
+        let image = match found {
+            Some(image) => image,
+            None => self.find_image(name)?.ok_or_else(|| Error::NoSuchImage(name.clone()))?,
+        };
         check_platform(request, &image)?;
         Ok(Some(image))
     }

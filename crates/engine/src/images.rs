@@ -26,9 +26,9 @@ impl Engine {
     pub fn find_image(&self, name: &str) -> Result<Option<Image>> {
         let images = self.images()?;
         let found = images.find(name)?;
-        let complete = found.as_ref().is_some_and(|image| image.layers().iter().all(|id| images.has_layer(id)));
         // A layer may be there in a form that another snapshotter mounts: then the embedded image is simply put in again.
-        if complete || !is_hello(name) {
+        let complete = |image: &Image| image.layers().iter().all(|id| images.has_layer(id));
+        if !is_hello(name) || found.as_ref().is_some_and(complete) {
             return Ok(found);
         }
         if self.user_namespace.is_some() {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Action, Step, Trace};
 use crate::record::{CONFIG, LOG, MONITOR, Record, Status};
 use crate::request::{LogRequest, RunRequest};
+use carboy_image::Image;
 use carboy_state::file::{Durability, read_json, write_json};
 use carboy_state::lock::Lock;
 use carboy_sys::exec::StringList;
@@ -53,15 +54,16 @@ const STATUS_FD: i32 = 3;
 const ATTACH_FD: i32 = 4;
 
 impl Engine {
-    /// Makes and starts a container.
+    /// Makes and starts a container, of the image that was `found`, if it was.
     ///
     /// # Errors
     /// As [`Engine::create`] and [`Engine::start`]. With `remove` nothing is left behind; otherwise a container whose program did not
     /// start stays, as in Docker, and [`RunFailed::id`] names it.
-    pub fn run(&self, request: &RunRequest, options: StartOptions) -> Result<Running, RunFailed> {
+    pub fn run(&self, request: &RunRequest, found: Option<Image>, options: StartOptions) -> Result<Running, RunFailed> {
         let mut trace = Trace::new(options.trace);
-        let made =
-            self.make(request, options.terminal_size, &mut trace).map_err(|error| RunFailed { id: None, error })?;
+        let made = self
+            .make(request, found, options.terminal_size, &mut trace)
+            .map_err(|error| RunFailed { id: None, error })?;
         let id = made.record.id.clone();
         let Made { record, root_mount, lock } = made;
         let result = self.launch(&record, root_mount, options, &mut trace);

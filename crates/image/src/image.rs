@@ -1,5 +1,6 @@
 //! One image of the store.
 
+use crate::layer::RootDirectory;
 use carboy_oci::image::{Descriptor, ImageConfig, Manifest};
 use carboy_oci::{Digest, Reference};
 
@@ -20,6 +21,8 @@ pub struct Image {
     pub size: u64,
     /// The number of the lowest layer of which anything is seen: the topmost whose root directory is opaque, or the base.
     pub(crate) lowest: usize,
+    /// Metadata of its root directory: of the topmost layer that has an entry for it, among those of which anything is seen.
+    pub(crate) root: Option<RootDirectory>,
     /// When it was made, RFC 3339, as its configuration says.
     pub created: Option<String>,
 }

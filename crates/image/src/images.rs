@@ -20,6 +20,13 @@ pub struct Images {
     pub(crate) limits: LayerLimits,
 }
 
+/// An image that has not been looked into.
+pub(crate) struct Known {
+    pub(crate) id: Digest,
+    pub(crate) manifest: Descriptor,
+    pub(crate) names: Vec<Reference>,
+}
+
 /// Layers of a pull that was killed are kept so long for the next pull of the same, unless another one succeeds before, or something is
 /// removed.
 const KEPT_FOR_RESUMING: Duration = Duration::from_secs(3600);
@@ -69,30 +76,37 @@ impl Images {
 
     /// All images, in order of their IDs.
     pub fn list(&self) -> Result<Vec<Image>, ImageError> {
-        let mut recorded = self.store.list_images()?;
-        let mut names = self.names(&recorded)?;
-        // An image that a name means is one, though a pull was killed before it recorded the image itself.
-        let known: HashSet<&Digest> = recorded.iter().map(|(id, _)| id).collect();
-        let unrecorded = names.iter().filter(|(id, _)| !known.contains(id));
-        let unrecorded: Vec<_> = unrecorded.map(|(id, (_, manifest))| (id.clone(), manifest.clone())).collect();
-        recorded.extend(unrecorded);
         let mut images = Vec::new();
+        for known in self.known()? {
+            images.extend(self.load_image(known)?);
+        }
+        Ok(images)
+    }
+
+    /// What is known of all images without looking into one, in order of their IDs.
+    pub(crate) fn known(&self) -> Result<Vec<Known>, ImageError> {
+        let recorded = self.store.list_images()?;
+        let mut names = self.names(&recorded)?;
+        let mut all = Vec::new();
         for (id, manifest) in recorded {
             let names = names.remove(&id).map(|(names, _)| names).unwrap_or_default();
-            images.extend(self.load_image(id, manifest, names)?);
+            all.push(Known { id, manifest, names });
         }
-        images.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(images)
+        // An image that a name means is one, though a pull was killed before it recorded the image itself.
+        all.extend(names.into_iter().map(|(id, (names, manifest))| Known { id, manifest, names }));
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(all)
     }
 
     /// The image with this ID.
     pub fn get(&self, id: &Digest) -> Result<Option<Image>, ImageError> {
         let Some(manifest) = self.store.get_image(id)? else {
-            return Ok(self.list()?.into_iter().find(|image| image.id == *id));
+            let known = self.known()?.into_iter().find(|known| known.id == *id);
+            return known.map_or(Ok(None), |known| self.load_image(known));
         };
         let recorded = [(id.clone(), manifest.clone())];
         let names = self.names(&recorded)?.remove(id).map(|(names, _)| names).unwrap_or_default();
-        self.load_image(id.clone(), manifest, names)
+        self.load_image(Known { id: id.clone(), manifest, names })
     }
 
     /// The names of images, and a manifest, by image ID. One image may have several manifests, such as of two compressions: an image is
@@ -118,16 +132,20 @@ impl Images {
         Ok(names)
     }
 
-    /// Reads an image's blobs; `None` if it was removed meanwhile.
-    fn load_image(&self, id: Digest, manifest: Descriptor, names: Vec<Reference>) -> Result<Option<Image>, ImageError> {
+    /// Reads an image's blobs and its layers' records; `None` if it was removed meanwhile.
+    pub(crate) fn load_image(&self, known: Known) -> Result<Option<Image>, ImageError> {
+        let Known { id, manifest, names } = known;
         let read = || -> Result<Image, ImageError> {
             let manifest_data: Manifest = self.read_json_blob(&manifest.digest, "manifest")?;
             let config: ImageConfig = self.read_json_blob(&id, "image configuration")?;
-            let (mut size, mut lowest) = (0, 0);
+            let (mut size, mut lowest, mut root) = (0, 0, None);
             for (number, diff_id) in config.rootfs.diff_ids.iter().enumerate() {
                 let Some(record) = LayerRecord::read(&self.store.layer_dir(diff_id))? else { continue };
                 size += record.size;
-                lowest = if record.opaque { number } else { lowest };
+                if record.opaque {
+                    (lowest, root) = (number, None);
+                }
+                root = record.root.or(root);
             }
             let created = config.created.clone();
             Ok(Image {
@@ -138,6 +156,7 @@ impl Images {
                 manifest_data,
                 size,
                 lowest,
+                root,
                 created,
             })
         };

@@ -3,7 +3,7 @@
 //! The record `layers.json` in the container's folder comes first: it keeps the layers from being collected and unmounted for as long as
 //! the folder is there, so removing the folder is all that "forgetting" a container takes.
 
-use crate::layer::{LayerRecord, RootDirectory};
+use crate::layer::RootDirectory;
 use crate::parents::parents_over;
 use crate::snapshot::is_mounted;
 use crate::stacking::stacked;
@@ -24,6 +24,9 @@ use std::time::Instant;
 
 /// The record in a container's folder: the diff IDs of its layers, as JSON.
 pub const LAYERS_FILE: &str = "layers.json";
+
+/// The root directory where no layer has an entry for it.
+const DEFAULT_ROOT: RootDirectory = RootDirectory { mode: 0o755, uid: 0, gid: 0 };
 
 enum Step {
     Record { path: PathBuf, layers: Vec<Digest> },
@@ -88,19 +91,9 @@ impl Images {
             lower.push(path);
         }
         let (upper, work) = (container_dir.join("upper"), container_dir.join("work"));
-        steps.push(Step::MakeUpper { path: upper.clone(), root: self.root_directory(&layers)? });
+        steps.push(Step::MakeUpper { path: upper.clone(), root: image.root.unwrap_or(DEFAULT_ROOT) });
         steps.push(Step::MakeWork { path: work.clone() });
         Ok((RootMount::Overlay { lower, upper, work, userxattr: self.snapshotter.userxattr() }, steps))
-    }
-
-    /// The root directory's metadata: of the topmost layer that has an entry for it.
-    fn root_directory(&self, topmost_first: &[(Digest, Digest)]) -> Result<RootDirectory, ImageError> {
-        for (diff_id, _) in topmost_first {
-            if let Some(root) = LayerRecord::read(&self.store.layer_dir(diff_id))?.and_then(|record| record.root) {
-                return Ok(root);
-            }
-        }
-        Ok(RootDirectory { mode: 0o755, uid: 0, gid: 0 })
     }
 
     /// Executes one step, or several that mount layers.

@@ -6,6 +6,7 @@ use crate::attach::{AttachOptions, Ended, Signals, foreground, parse_detach_keys
 use crate::failure::{Failure, Outcome, usage};
 use crate::{output, registry, settings, terminal};
 use carboy_engine::{Engine, Error, RunRequest, Running, StartOptions};
+use carboy_image::Image;
 use carboy_wire::monitor::Exit;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,11 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     let cidfile = args.cidfile.as_deref().map(CidFile::claim).transpose()?;
     let engine = settings::engine(global)?;
     engine.check(&request)?;
-    provide_image(global, &engine, &mut request, args)?;
+    let found = provide_image(global, &engine, &mut request, args)?;
     // Blocked only from here on, so that an interrupted pull ends at once; and before the start, so that none is lost.
     let signals = if detached { None } else { Some(Signals::take(options.signals)?) };
     let start = StartOptions { attach: !detached, trace: args.trace, terminal_size: terminal::size() };
-    let running = engine.run(&request, start).map_err(|failed| {
+    let running = engine.run(&request, found, start).map_err(|failed| {
         let code = start_code(&failed.error);
         Failure::from(failed.error).with_code(code)
     })?;
@@ -57,8 +58,8 @@ pub(super) fn create(global: &Global, args: &RunArgs) -> Outcome {
     let cidfile = args.cidfile.as_deref().map(CidFile::claim).transpose()?;
     let engine = settings::engine(global)?;
     engine.check(&request)?;
-    provide_image(global, &engine, &mut request, args)?;
-    let id = engine.create(&request)?;
+    let found = provide_image(global, &engine, &mut request, args)?;
+    let id = engine.create(&request, found)?;
     if let Some(cidfile) = cidfile {
         cidfile.write(&id)?;
     }
@@ -156,25 +157,31 @@ fn start_code(error: &Error) -> i32 {
     }
 }
 
-/// Pulls the image as `--pull` says. A short name may mean an image of another registry, by registries.conf: then it is that one's.
-fn provide_image(global: &Global, engine: &Engine, request: &mut RunRequest, args: &RunArgs) -> Result<(), Failure> {
-    let Some(name) = request.image.clone() else { return Ok(()) };
+/// Pulls the image as `--pull` says, and answers it, if it had to be looked for. A short name may mean an image of another registry, by
+/// registries.conf: then it is that one's.
+fn provide_image(
+    global: &Global,
+    engine: &Engine,
+    request: &mut RunRequest,
+    args: &RunArgs,
+) -> Result<Option<Image>, Failure> {
+    let Some(name) = request.image.clone() else { return Ok(None) };
     if engine.is_embedded(&name) {
-        return Ok(());
+        return Ok(None);
     }
     let here = find_here(engine, &name)?;
-    if let Some(here) = &here {
+    if let Some((here, _)) = &here {
         request.image = Some(here.clone());
     }
     let wanted = match (args.pull, &here) {
         (PullPolicy::Never, _) | (PullPolicy::Missing, Some(_)) => false,
         (PullPolicy::Always, _) | (_, None) => true,
-        (PullPolicy::Newer, Some(here)) => {
+        (PullPolicy::Newer, Some((here, _))) => {
             pull::is_outdated(engine, here, args.tls_verify).map_err(|f| f.with_code(125))?
         }
     };
     if !wanted {
-        return Ok(());
+        return Ok(here.map(|(_, image)| image));
     }
     if args.pull == PullPolicy::Missing {
         eprintln!("Unable to find image '{name}' locally");
@@ -182,22 +189,23 @@ fn provide_image(global: &Global, engine: &Engine, request: &mut RunRequest, arg
     let pulled = pull::for_run(global, engine, &name, args.platform.as_deref(), args.tls_verify);
     let pulled = pulled.map_err(|f| f.with_code(125))?;
     // As it was typed, where that means the same.
-    if engine.find_image(&name)?.is_none() {
+    let found = engine.find_image(&name)?;
+    if found.is_none() {
         request.image = Some(pulled);
     }
-    Ok(())
+    Ok(found)
 }
 
-/// What the image that is meant is called here.
-fn find_here(engine: &Engine, name: &str) -> Result<Option<String>, Failure> {
-    if engine.find_image(name)?.is_some() {
-        return Ok(Some(name.to_owned()));
+/// The image that is meant, and what it is called here.
+fn find_here(engine: &Engine, name: &str) -> Result<Option<(String, Image)>, Failure> {
+    if let Some(image) = engine.find_image(name)? {
+        return Ok(Some((name.to_owned(), image)));
     }
     // What is no reference may still be the beginning of an ID, and was looked for as that.
     for meant in registry::candidates(name).unwrap_or_default() {
         let meant = meant.to_string();
-        if engine.find_image(&meant)?.is_some() {
-            return Ok(Some(meant));
+        if let Some(image) = engine.find_image(&meant)? {
+            return Ok(Some((meant, image)));
         }
     }
     Ok(None)
