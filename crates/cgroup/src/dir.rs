@@ -12,7 +12,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct CgroupDir {
     pub(crate) path: PathBuf,
-    fd: OwnedFd,
+    /// Absent for one of which a file or two will be used: they are opened by their paths.
+    fd: Option<OwnedFd>,
     /// The file written last: device rules are a dozen writes into one.
     last: Mutex<Option<(String, OwnedFd)>>,
 }
@@ -21,7 +22,12 @@ impl CgroupDir {
     pub(crate) fn open(path: &Path) -> Result<Self, CgroupError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty()).map_err(|e| CgroupError::io("open", path, e))?;
-        Ok(CgroupDir { path: path.to_owned(), fd, last: Mutex::new(None) })
+        Ok(CgroupDir { path: path.to_owned(), fd: Some(fd), last: Mutex::new(None) })
+    }
+
+    /// One that is known to exist, as it has just been made.
+    pub(crate) fn made(path: &Path) -> Self {
+        CgroupDir { path: path.to_owned(), fd: None, last: Mutex::new(None) }
     }
 
     /// Makes the directory, and its parents where they are missing. True if it is new.
@@ -45,8 +51,16 @@ impl CgroupDir {
         }
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// Its handle; `EBADF` without one.
+    pub(crate) fn fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        match &self.fd {
+            Some(fd) => openat(fd, name, flags | OFlags::CLOEXEC, Mode::empty()),
+            None => openat(CWD, self.path.join(name), flags | OFlags::CLOEXEC, Mode::empty()),
+        }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -55,12 +69,12 @@ impl CgroupDir {
 
     /// A file opened for writing.
     pub(crate) fn writer(&self, name: &str) -> Result<OwnedFd, Errno> {
-        openat(&self.fd, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        self.open_file(name, OFlags::WRONLY)
     }
 
     /// A file opened for reading.
     pub(crate) fn reader(&self, name: &str) -> Result<OwnedFd, Errno> {
-        openat(&self.fd, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        self.open_file(name, OFlags::RDONLY)
     }
 
     /// Writes a whole value at once, as cgroup files require.
@@ -80,7 +94,10 @@ impl CgroupDir {
     }
 
     pub(crate) fn try_read(&self, name: &str) -> Result<String, Errno> {
-        read_whole(&self.fd, name)
+        match &self.fd {
+            Some(fd) => read_whole(fd, name),
+            None => read_whole(CWD, self.path.join(name)),
+        }
     }
 
     pub(crate) fn read(&self, name: &str) -> Result<String, CgroupError> {

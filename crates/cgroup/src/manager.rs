@@ -201,7 +201,7 @@ impl Joiner {
     /// cgroup.procs, for which the kernel waits for an RCU grace period (10 ms, Linux 6.18). What the child does before it
     /// executes its program is then counted too: not for a cgroup with little memory.
     pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
-        self.unified.as_ref().map(CgroupDir::fd)
+        self.unified.as_ref().and_then(|dir| dir.fd().ok())
     }
 
     /// [`Joiner::join`] for a process that was born in [`Joiner::clone_into`].
@@ -249,7 +249,7 @@ pub(crate) fn apply_step(dir: &CgroupDir, step: &Step, hint: impl Fn() -> String
         What::AttachDevices(policy) => {
             let program = crate::devices::device_program(policy);
             let attached = carboy_sys::bpf::load_cgroup_device(&program)
-                .and_then(|program| carboy_sys::bpf::replace_cgroup_device(dir.fd(), program.as_fd()));
+                .and_then(|program| carboy_sys::bpf::replace_cgroup_device(dir.fd()?, program.as_fd()));
             attached.map_err(|source| CgroupError::Limit {
                 field: step.from.clone(),
                 value: "a device program".to_owned(),

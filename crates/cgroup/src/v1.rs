@@ -11,16 +11,19 @@ use crate::undo;
 use crate::v2::V2Cgroup;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One cgroup in the v1 hierarchies.
 pub(crate) struct V1Cgroup {
     parts: Vec<(Hierarchy, PathBuf)>,
     unified: Option<V2Cgroup>,
+    /// Whether its directories are known to be there, as they have just been made.
+    made: AtomicBool,
 }
 
 impl V1Cgroup {
     pub(crate) fn new(parts: Vec<(Hierarchy, PathBuf)>, unified: Option<V2Cgroup>) -> Self {
-        V1Cgroup { parts, unified }
+        V1Cgroup { parts, unified, made: AtomicBool::new(false) }
     }
 
     fn path(&self, controller: &str) -> Option<&PathBuf> {
@@ -91,6 +94,7 @@ impl CgroupManager for V1Cgroup {
 
     fn create(&self) -> Result<Joiner, CgroupError> {
         self.make(false)?;
+        self.made.store(true, Ordering::Relaxed);
         self.joiner()
     }
 
@@ -126,6 +130,7 @@ impl CgroupManager for V1Cgroup {
             };
             let dir = match open.take() {
                 Some(dir) if dir.path == *path => open.insert(dir),
+                _ if self.made.load(Ordering::Relaxed) => open.insert(CgroupDir::made(path)),
                 _ => open.insert(CgroupDir::open(path)?),
             };
             let hint = || format!("this kernel's controller {:?} does not have it", step.controller);

@@ -146,7 +146,9 @@ impl CgroupManager for V2Cgroup {
         let files = files.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
         for name in [""].into_iter().chain(files.lines()) {
             // The directory itself first. Files of controllers that are not enabled are not there.
-            match chownat(dir.fd(), name, Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH) {
+            let changed =
+                dir.fd().and_then(|fd| chownat(fd, name, Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH));
+            match changed {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return Err(CgroupError::io("chown", dir.file(name), e)),
             }

@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/<id>/             made exclusively: claims the ID; flocked while `create` is under way
 //!   creating.json          Record, written before anything is taken; gone once the container is created
-//!   state.json             Record with the init process, put there atomically when that is born
+//!   state.json             Record with the init process, written when that is born; not to be relied on while creating.json is there
 //!   config.json            the configuration as it was given
 //!   start.sock             exists while the container waits for `start`
 //! ```
@@ -12,7 +12,7 @@ use crate::cgroups;
 use crate::error::{Context, Error, Result};
 use carboy_oci::runtime::Spec;
 use carboy_oci::state::{State, Status};
-use carboy_state::file::{Durability, read_json, write_json};
+use carboy_state::file::read_json;
 use carboy_state::process::ProcessRef;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -104,10 +104,12 @@ impl Container {
         check_id(id)?;
         let folder = root.join(id);
         // In the order in which they come to be, the later one first; a second look finds what was replaced between two.
-        for name in [STATE, CREATING, STATE] {
+        for (turn, name) in [STATE, CREATING, STATE].into_iter().enumerate() {
             match read_json(&folder.join(name)) {
                 Ok(record) => return Ok(Container { folder, record }),
                 Err(e) if e.is_not_found() => {}
+                // It is being written, or its writer was killed.
+                Err(_) if turn == 0 => {}
                 // Killed while it was being written: nothing has been taken.
                 Err(_) if name == CREATING => break,
                 Err(e) => return Err(e.into()),
@@ -120,9 +122,11 @@ impl Container {
         Ok(Container { folder, record: Record { id: id.to_owned(), ..Record::default() } })
     }
 
-    /// Writes the record, with the init process.
+    /// Writes the record, with the init process. Not atomically: whoever reads while creating.json is there can do with that.
     pub fn save(&self) -> Result<()> {
-        Ok(write_json(&self.folder.join(STATE), &self.record, Durability::Process)?)
+        let path = self.folder.join(STATE);
+        let text = serde_json::to_vec(&self.record).map_err(|e| Error::Other(format!("encode: {e}")))?;
+        std::fs::write(&path, text).context(|| format!("write {}", path.display()))
     }
 
     /// It is created, or its program runs, which others see by themselves ([`ProcessRef::has_executed`]).
@@ -259,6 +263,24 @@ mod tests {
         {
             assert_eq!(civil(days), date);
         }
+    }
+
+    #[test]
+    fn a_record_that_is_half_written_is_not_relied_on() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record { id: "a".into(), owner: 7, ..Record::default() };
+        let (container, _lock) = Container::claim(root.path(), record).unwrap();
+        let found = || Container::open(root.path(), "a").map(|found| found.record.owner);
+        for half in ["", "{\"ociVersion\":\"1"] {
+            std::fs::write(container.folder.join(STATE), half).unwrap();
+            assert_eq!(found().unwrap(), 7);
+        }
+        container.save().unwrap();
+        container.is_ready().unwrap();
+        assert_eq!(found().unwrap(), 7);
+        // Afterwards there is nothing else to go by.
+        std::fs::write(container.folder.join(STATE), "{").unwrap();
+        assert!(found().unwrap_err().to_string().contains("state.json"));
     }
 
     #[test]

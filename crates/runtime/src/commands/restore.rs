@@ -230,6 +230,7 @@ impl Restore<'_> {
         let init = ProcessRef::of(pid);
         self.container.record.init = init;
         self.container.save()?;
+        self.container.is_ready()?;
         let pidfd = init.and_then(|init| init.pidfd()).ok_or_else(gone)?;
         if let Some(path) = &self.options.create.pid_file {
             write_atomic(path, pid.to_string().as_bytes(), 0o644, Durability::Process)?;

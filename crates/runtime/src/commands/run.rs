@@ -6,6 +6,7 @@ use crate::container::Container;
 use crate::error::{Error, Result};
 use crate::foreground::{Foreground, block_signals, own_size};
 use crate::launch::Launched;
+use carboy_oci::runtime::Spec;
 use carboy_state::file::{Durability, write_json};
 
 /// `run`.
@@ -19,7 +20,7 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         }
         // From now on, so that none is lost between the birth of the process and the loop that forwards them.
         block_signals()?;
-        if !options.no_subreaper {
+        if !options.no_subreaper && leaves_orphans(&bundle.spec) {
             let _ = carboy_sys::process::set_subreaper();
         }
     }
@@ -31,6 +32,13 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
         return Ok(0);
     }
     wait_and_delete(globals, &options, &bundle, container, launched)
+}
+
+/// Whether anything of the container's can come to be a child of this process: not out of a PID namespace, whose init it goes to.
+fn leaves_orphans(spec: &Spec) -> bool {
+    let linux = spec.linux.as_ref();
+    let own = linux.is_some_and(|l| l.namespaces.iter().any(|n| n.kind == "pid" && n.path.is_none()));
+    !own || spec.hooks.is_some()
 }
 
 fn run_failed(error: Error) -> Error {

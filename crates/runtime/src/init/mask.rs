@@ -65,9 +65,14 @@ impl<'a> Empty<'a> {
             // mount(2) takes a path only; one call there, where the newer ones need six.
             let flags = mount_flags(attributes);
             let entered = rustix::process::fchdir(proc);
-            if entered.and_then(|()| mount(c"tmpfs", *name, c"tmpfs", flags, c"nr_inodes=1")).is_ok() {
-                self.first = Some((*proc, name));
-                return Ok(Ok(()));
+            match entered.and_then(|()| mount(c"tmpfs", *name, c"tmpfs", flags, c"nr_inodes=1")) {
+                Ok(()) => {
+                    self.first = Some((*proc, name));
+                    return Ok(Ok(()));
+                }
+                Err(e @ (Errno::NOENT | Errno::NOTDIR)) => return Ok(Err(e)),
+                // The other way says what is wrong.
+                Err(_) => {}
             }
         }
         if self.stamp.is_none() {
@@ -138,13 +143,14 @@ impl Init<'_> {
         let mut empty = Empty::default();
         for path in paths {
             let Some(target) = self.target(path)? else { continue };
+            // Rather tried than asked.
             let covered = match (&target, &mut null) {
-                // Rather tried than asked.
-                (Target::InProc(_, name), Some(null)) if !DIRECTORIES.contains(name) => null.put(&target),
+                (Target::InProc(_, name), _) if DIRECTORIES.contains(name) => empty.put(&target)?,
+                (Target::InProc(..), Some(null)) => null.put(&target),
                 _ => Err(Errno::INVAL),
             };
             let covered = match (covered, &mut null) {
-                // A directory, or what may be one.
+                // Not what its name made it seem.
                 (Err(Errno::INVAL | Errno::NOTDIR), null) => match (target.is_directory(), null) {
                     (Ok(true), _) => empty.put(&target)?,
                     (Ok(false), Some(null)) => null.put(&target),
