@@ -39,6 +39,8 @@ fn around_all_places_and_the_same_bytes() {
         assert_eq!(images::digest(&raw.stdout), original, "{to}: {raw}");
         from.clone_from(to);
     }
+    let line = env.carboy(["copy", &from, &places[4]]).fails(1);
+    assert!(line.contains("d.tar: docker-archive doesn't support modifying existing images"), "{line}");
     assert_eq!(env.carboy(["run", "--rm", "here/box:1", "echo", "ran"]).ok(), "ran\n");
     // The other way round: what skopeo writes.
     let theirs = format!("dir:{}", at("theirs"));

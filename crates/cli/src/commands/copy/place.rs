@@ -85,6 +85,11 @@ impl<'g> Places<'g> {
                 for name in &all {
                     Reference::parse(name).map_err(Error::from).map_err(failure)?;
                 }
+                // It may hold other images, which would be gone: as with skopeo.
+                if std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() > 0) {
+                    let why = "docker-archive doesn't support modifying existing images: remove it first";
+                    return Err(usage(format!("{}: {why}", path.display())).with_code(1));
+                }
                 archive(path, ArchiveKind::Docker, all)?
             }
             Location::Store(name) => {
