@@ -36,6 +36,7 @@ fn names_come_and_go_as_with_docker() {
         (&["--filter", "dangling=true"], ""),
         (&["--filter", "before=busybox"], ""),
         (&["--filter", "label=none"], ""),
+        (&["--filter", "label!=none", "team/*"], "team/tool\n"),
         (&["--filter", "readonly=true"], ""),
         (&["--filter", "until=1ms", "busybox"], "busybox\n"),
         (&["--sort", "repository", "--filter", "containers=false"], "127.0.0.1:5000/tool\nbusybox\nteam/tool\n"),

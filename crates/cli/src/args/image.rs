@@ -68,7 +68,7 @@ pub(crate) struct ImagesArgs {
     /// Show digests of manifests
     #[arg(long)]
     pub(crate) digests: bool,
-    /// reference=, dangling=, label=, before=, since=, until=, id=, containers=, readonly=
+    /// reference=, dangling=, label=, label!=, before=, since=, until=, id=, containers=, readonly=
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub(crate) filter: Vec<String>,
     /// table, json, or a template such as "{{.Repository}}:{{.Tag}}"

@@ -51,6 +51,7 @@ impl Filters {
                 Box::new(move |image| image.tags().next().is_none() == wanted)
             }
             "label" => Box::new(move |image| has_label(image, &value)),
+            "label!" => Box::new(move |image| !has_label(image, &value)),
             "before" => {
                 let than = created_of(engine, &value)?;
                 Box::new(move |image| created_ns(image) < than)
