@@ -21,7 +21,14 @@ const TESTS: [&str; 12] = [
 ];
 
 /// Likewise of the runtime's; and those of what this kernel has and others may not: CRIU's needs, AppArmor.
-const RUNTIME_TESTS: [&str; 5] = ["cgroups::", "usage::", "users::an_ordinary_user", "checkpoint::", "apparmor::"];
+const RUNTIME_TESTS: [&str; 6] = [
+    "cgroups::",
+    "usage::",
+    "users::an_ordinary_user",
+    "checkpoint::",
+    "apparmor::",
+    "attacks::procfs::cve_2025_52881_exec",
+];
 
 /// Of the callers: each one's whole life, and where systemd makes the cgroups, of those that ask it to.
 const CALLERS: &str = "callers brief::";

@@ -73,6 +73,9 @@ fn cve_2025_31133_null_is_swapped() {
     rustix::fs::mknodat(rustix::fs::CWD, dev.join("null"), rustix::fs::FileType::CharacterDevice, mode, null).unwrap();
     let swapper = Swapper::new(dev.join("a"), dev.join("null"));
     for _ in super::attempts() {
+        // The runtime puts a node in the place of a link that it finds there: the next one gets another link.
+        symlink("/victim", dev.join("next")).unwrap();
+        std::fs::rename(dev.join("next"), dev.join("a")).unwrap();
         let said = bundle.run();
         // It may fail where the swapping gets into the way of making the node.
         assert!(said.out == SAFE || said.code != 0 && said.out.is_empty(), "{} {} {}", said.code, said.out, said.err);

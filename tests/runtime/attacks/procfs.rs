@@ -131,15 +131,22 @@ fn cve_2025_52881_a_volume_is_swapped_into_proc() {
 #[ignore = "needs root: makes containers"]
 fn cve_2025_52881_exec() {
     // A container that may mount covers its own /proc; what `exec` writes must not go there.
-    let mut bundle =
-        Bundle::script("mount -t tmpfs none /proc/sys; mount -t tmpfs none /proc && touch /done; sleep 1000");
+    let mut bundle = Bundle::script(
+        "mount -t tmpfs none /proc/sys; mount -t tmpfs none /proc; \
+         for d in self thread-self; do mkdir -p /proc/$d/attr/apparmor; \
+         for f in exec apparmor/exec; do echo before > /proc/$d/attr/$f; done; done; touch /done; sleep 1000",
+    );
     let caps = json!(["CAP_SYS_ADMIN"]);
     bundle.set("process/capabilities", json!({ "bounding": caps, "effective": caps, "permitted": caps }));
     bundle.set("linux/readonlyPaths", json!([]));
     bundle.run_detached();
     crate::common::wait_until("a covered /proc", || bundle.rootfs().join("done").exists());
-    assert_eq!(bundle.call(&["exec", &bundle.name, "sh", "-c", "ls /proc | wc -l; pwd"]).good(), "0\n/\n");
-    // No such label can be set here; what matters is that no file is taken for one.
-    let said = bundle.call(&["exec", "--apparmor", "x", &bundle.name, "ls", "-R", "/proc"]);
+    let exec = |options: &[&str], script: &str| {
+        bundle.call(&[&["exec"], options, &[&bundle.name, "sh", "-c", script]].concat())
+    };
+    assert_eq!(exec(&[], "ls /proc; pwd").good(), "self\nthread-self\n/\n");
+    // There is no such label; what matters is that no file is taken for one. (Without AppArmor in the kernel it is not even tried.)
+    let said = exec(&["--apparmor", "x"], "ls -R /proc");
     assert!(said.code == 255 && !said.err.is_empty(), "{} {}", said.out, said.err);
+    assert_eq!(exec(&[], "cat /proc/*/attr/exec /proc/*/attr/apparmor/exec").good(), "before\n".repeat(4));
 }
