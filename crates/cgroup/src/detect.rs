@@ -5,7 +5,6 @@
 
 use crate::dir;
 use crate::error::CgroupError;
-use crate::path::parse_own;
 use carboy_sys::mountinfo;
 use rustix::fs::{CWD, Dir, FileType, FsWord, Mode as OpenMode, OFlags, openat, statfs};
 use std::cell::OnceCell;
@@ -89,22 +88,33 @@ impl Hierarchies {
     /// # Errors
     /// When there is none.
     pub fn detect() -> Result<Self, CgroupError> {
-        Self::find(|| Self::usual_layout(Path::new(STANDARD), |_, mount| Kind::of(mount)))
+        Self::find(|| Self::usual_layout(Path::new(STANDARD)))
     }
 
-    /// The same without a look at each v1 hierarchy (some 5 µs each): a directory whose name says what it is, and that the kernel knows a
-    /// hierarchy for, counts as its mount point.
+    /// The same without a look at each v1 hierarchy (some 5 µs each): a hierarchy that the kernel has counts as mounted at the name of
+    /// its controllers. Whoever uses it must not make what is missing there.
     ///
     /// # Errors
     /// When there is none.
     pub fn guess(own: &OwnCgroups) -> Result<Self, CgroupError> {
         Self::find(|| {
-            let own = parse_own(own.text().ok()?);
-            Self::usual_layout(Path::new(STANDARD), |name, mount| match name {
-                // A mistake here would not show as a file that is missing.
-                "unified" => Kind::of(mount),
-                name => controllers_of(name)?.iter().all(|name| own.contains_key(name)).then_some(Kind::V1),
-            })
+            let base = Path::new(STANDARD);
+            let mut found = Hierarchies::default();
+            for line in own.text().ok()?.lines() {
+                let name = line.split(':').nth(1)?;
+                let name = name.strip_prefix("name=").unwrap_or(name);
+                match name {
+                    // A mistake here would not show as a file that is missing.
+                    "" if matches!(Kind::of(&base.join("unified")), Some(Kind::V2)) => {
+                        found.unified = Some(base.join("unified"));
+                    }
+                    "" => {}
+                    name => found.v1.push(Hierarchy { controllers: controllers_of(name)?, mount: base.join(name) }),
+                }
+            }
+            found.v1.sort_by(|a, b| a.mount.cmp(&b.mount));
+            // A kernel that says nothing is not believed.
+            (!found.v1.is_empty()).then_some(found)
         })
     }
 
@@ -135,7 +145,7 @@ impl Hierarchies {
     }
 
     /// Directories named after their controllers; `None` if some cgroup mount has a name that does not tell.
-    fn usual_layout(base: &Path, kind: impl Fn(&str, &Path) -> Option<Kind>) -> Option<Self> {
+    fn usual_layout(base: &Path) -> Option<Self> {
         let fd = openat(CWD, base, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, OpenMode::empty()).ok()?;
         let mut found = Hierarchies::default();
         for entry in Dir::new(fd).ok()? {
@@ -146,7 +156,7 @@ impl Hierarchies {
                 continue;
             }
             let mount = base.join(name);
-            match kind(name, &mount)? {
+            match Kind::of(&mount)? {
                 Kind::V2 => found.unified = Some(mount),
                 Kind::V1 => found.v1.push(Hierarchy { controllers: controllers_of(name)?, mount }),
                 Kind::Other => {}
@@ -242,10 +252,8 @@ mod tests {
         assert_eq!(controllers_of("systemd").unwrap(), ["name=systemd"]);
         assert!(controllers_of("limits").is_none());
         let empty = tempfile::tempdir().unwrap();
-        let none = |_: &str, _: &Path| None;
-        assert_eq!(Hierarchies::usual_layout(empty.path(), none).unwrap(), Hierarchies::default());
         std::fs::create_dir(empty.path().join("cpu")).unwrap();
-        assert!(Hierarchies::usual_layout(empty.path(), none).is_none());
+        assert_eq!(Hierarchies::usual_layout(empty.path()).unwrap(), Hierarchies::default());
     }
 
     #[test]

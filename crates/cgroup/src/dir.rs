@@ -32,12 +32,17 @@ impl CgroupDir {
 
     /// Makes the directory, and its parents where they are missing. True if it is new.
     pub(crate) fn make(path: &Path) -> Result<bool, CgroupError> {
+        Self::make_below(Path::new("/"), path)
+    }
+
+    /// The same, but what is to be below `mount` only: that itself is not made.
+    pub(crate) fn make_below(mount: &Path, path: &Path) -> Result<bool, CgroupError> {
         match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
-            Err(Errno::NOENT) => match path.parent() {
+            Err(Errno::NOENT) => match path.parent().filter(|parent| parent.starts_with(mount) && *parent != mount) {
                 Some(parent) => {
-                    Self::make(parent)?;
+                    Self::make_below(mount, parent)?;
                     // Someone else may have made or removed it in between: only a second ENOENT is an error.
                     match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
                         Ok(()) => Ok(true),

@@ -37,7 +37,7 @@ impl V1Cgroup {
 
     fn make(&self, shared: bool) -> Result<(), CgroupError> {
         for (hierarchy, path) in &self.parts {
-            let new = CgroupDir::make(path)?;
+            let new = CgroupDir::make_below(&hierarchy.mount, path)?;
             if !new && !shared && !CgroupDir::open(path)?.procs_below()?.is_empty() {
                 return Err(CgroupError::InUse(path.clone()));
             }

@@ -65,7 +65,8 @@ impl Init<'_> {
                 mount_setattr(old.as_fd(), c"", true, propagate(propagation::SLAVE), None)
                     .context(|| "mount_setattr of the old root")?;
             }
-            unmount(c".", UnmountFlags::DETACH).context(|| "umount2 of the old root")?;
+            // The working directory is the new root all the time (pivot_root(2), "pivot_root(".", ".")").
+            return unmount(c".", UnmountFlags::DETACH).context(|| "umount2 of the old root");
         }
         rustix::process::chdir(c"/").context(|| "chdir /")
     }
