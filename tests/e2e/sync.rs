@@ -105,9 +105,16 @@ fn from_a_list_in_a_file() {
     let out = env.carboy(["sync", "--keep-going", "--src", "yaml", "--dest", "dir"]).arg(&list).arg(&third).output();
     assert!(out.code == 1 && out.error().contains("team/none") && out.error().contains("box:9"), "{out}");
     assert_eq!(tree(&third).len(), 1, "the rest is there");
-    std::fs::write(&list, "x:\n  images-by-semver: {a: '>=1'}\n").unwrap();
+    // Versions, as later skopeos have them.
+    std::fs::write(&list, format!("{at}:\n  images-by-semver: {{team/box: '>=1.5, <3 || 0.x', other/box: '^2'}}\n"))
+        .unwrap();
+    let fourth = env.path("fourth");
+    let out = env.carboy(["sync", "--src", "yaml", "--dest", "dir"]).arg(&list).arg(&fourth).ok();
+    let names: Vec<String> = tree(&fourth).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["box:1.10", "box:2.0"], "{out}");
+    std::fs::write(&list, "x:\n  images-by-semver: {a: '>=one'}\n").unwrap();
     let line = env.carboy(["sync", "--src", "yaml", "--dest", "dir"]).arg(&list).arg(&third).fails(125);
-    assert!(line.contains("list.yaml: x: images-by-semver"), "{line}");
+    assert!(line.contains("list.yaml: x: images-by-semver: a: \">=one\" is no range"), "{line}");
     let line = env.carboy(["sync", "--src", "dir", "--dest", "yaml", "/x", "/y"]).fails(125);
     assert!(line.contains("kind of source"), "{line}");
 }

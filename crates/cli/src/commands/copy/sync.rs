@@ -1,5 +1,6 @@
 //! `sync`: all images of a repository, of a folder, or of a list in a file.
 
+mod semver;
 mod yaml;
 
 #[cfg(feature = "fuzz")]
@@ -13,6 +14,7 @@ use crate::{output, registry};
 use anyhow::Context;
 use carboy_oci::Reference;
 use carboy_transport::{CopyOptions, Instances, Location};
+use semver::Version;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +127,13 @@ fn of_file(path: &Path, args: &SyncArgs, failed: &mut usize) -> Result<(Vec<Item
             let bad = |e: regex_lite::Error| usage(format!("{}: {image}: {expression:?}: {e}", path.display()));
             let matcher = regex_lite::Regex::new(expression).map_err(bad)?;
             for tag in listed(&name, &reach, args, failed)?.iter().filter(|tag| matcher.is_match(tag)) {
+                items.push(tagged(&name, tag, &reach)?);
+            }
+        }
+        for (image, range) in &registry.by_version {
+            let name = parse(&registry.name, image)?;
+            let is_in = |tag: &&String| Version::parse(tag).is_some_and(|version| range.holds(&version));
+            for tag in listed(&name, &reach, args, failed)?.iter().filter(is_in) {
                 items.push(tagged(&name, tag, &reach)?);
             }
         }

@@ -1,5 +1,6 @@
 //! skopeo's YAML for `sync --src yaml`: registries with the images that are wanted of each (containers-sync's format, skopeo-sync(1)).
 
+use super::semver::Range;
 use saphyr_parser::{Event, Parser};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub(super) struct Registry {
     pub(super) images: Vec<(String, Vec<String>)>,
     /// Repositories with an expression that tags must match.
     pub(super) by_expression: Vec<(String, String)>,
+    /// Repositories with a range that tags must be versions of.
+    pub(super) by_version: Vec<(String, Range)>,
     /// User name and password.
     pub(super) credentials: Option<(String, String)>,
     pub(super) tls_verify: Option<bool>,
@@ -92,8 +95,17 @@ fn registry(name: String, node: Node) -> Result<Registry, String> {
                     found.by_expression.push((image, text));
                 }
             }
-            ("images-by-semver", _) => {
-                return Err(wrong("images-by-semver is not supported: use images-by-tag-regex"));
+            ("images-by-semver", Node::Map(images)) => {
+                for (image, node) in images {
+                    let Node::Text(text) = node else {
+                        return Err(wrong(&format!("{key}: {image}: a range of versions is wanted")));
+                    };
+                    let range = Range::parse(&text);
+                    let range = range.ok_or_else(|| {
+                        wrong(&format!("{key}: {image}: {text:?} is no range, such as \">=1.2, <3\""))
+                    })?;
+                    found.by_version.push((image, range));
+                }
             }
             ("credentials", Node::Map(fields)) => {
                 let mut fields: HashMap<String, Node> = fields.into_iter().collect();
@@ -260,6 +272,8 @@ registry.example.com:
         all:
     images-by-tag-regex:
         nginx: ^1\.13\.[12]-alpine-perl$
+    images-by-semver:
+        alpine: ">= 3.12.0"
     credentials:
         username: john
         password: this is a secret
@@ -276,6 +290,7 @@ quay.io:
         assert_eq!(first.images[1].1[..2], ["1.0", "2.10"], "tags are no numbers");
         assert_eq!(first.images[2], ("all".to_owned(), vec![]));
         assert_eq!(first.by_expression[0].1, r"^1\.13\.[12]-alpine-perl$");
+        assert_eq!(first.by_version, [("alpine".to_owned(), Range::parse(">= 3.12.0").unwrap())]);
         assert_eq!(first.credentials, Some(("john".to_owned(), "this is a secret".to_owned())));
         assert_eq!((first.tls_verify, second.tls_verify), (Some(true), Some(false)));
         assert_eq!(first.cert_dir, Some("/home/john/certs".into()));
@@ -318,7 +333,8 @@ c: { images: *images }
             ("a:\n  what: 1", "\"what\" is not known"),
             ("a:\n  tls-verify: maybe", "true or false"),
             ("a:\n  credentials: {username: x}", "password is missing"),
-            ("a:\n  images-by-semver:\n    x: '>=1'", "use images-by-tag-regex"),
+            ("a:\n  images-by-semver:\n    x: '>=one'", "images-by-semver: x: \">=one\" is no range"),
+            ("a:\n  images-by-semver:\n    x: ['1']", "a range of versions is wanted"),
             ("a: &x {images: {y: *x}}", "within what it stands for"),
             ("a: *x", "unknown anchor"),
             ("a:\n  <<: b", "maps only"),
