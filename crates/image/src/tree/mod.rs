@@ -8,6 +8,8 @@ mod inode;
 mod links;
 mod objects;
 mod records;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use inode::{Body, Directory, Inode};
@@ -31,7 +33,8 @@ pub(crate) struct Tree {
     /// Inodes of [`Body::Below`], by path.
     below: BTreeMap<Box<[u8]>, Id>,
     below_memory: usize,
-    /// The directory that was last looked up, for entries that follow each other in one.
+    /// The directory that was last looked up, for entries that follow each other in one. It is there: what an entry replaces is in the
+    /// directory that was looked up for it, and not that itself.
     recent: Option<(Vec<Box<[u8]>>, Id)>,
 }
 
@@ -132,7 +135,7 @@ impl Tree {
         let known_directory = known.filter(|_| matches!(known_body, Some(Body::Directory(_))));
         if let Some(target) = target {
             let link = self.objects.push_link(name, target)?;
-            self.replace(slot, link, known_directory);
+            self.objects.put(slot, link);
             return Ok(target);
         }
         let inode = Inode::of(&mut entry)?;
@@ -145,15 +148,8 @@ impl Tree {
         if is_directory && hides {
             self.objects.set_opaque(id);
         }
-        self.replace(slot, id, known_directory);
-        Ok(id)
-    }
-
-    fn replace(&mut self, slot: objects::Slot, id: Id, known_directory: Option<Id>) {
-        if known_directory.is_some() {
-            self.recent = None;
-        }
         self.objects.put(slot, id);
+        Ok(id)
     }
 
     fn describe_root(&mut self, mut entry: Entry) -> Result<Id, String> {

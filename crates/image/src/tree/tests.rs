@@ -1,0 +1,125 @@
+use super::*;
+use crate::tar::{Segment, Xattr};
+
+fn entry(path: &str, kind: Kind) -> Entry {
+    Entry {
+        path: path.as_bytes().to_vec(),
+        kind,
+        link: Vec::new(),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        mtime_ns: 0,
+        size: 0,
+        xattrs: Vec::new(),
+        offset: 0,
+        sparse: None,
+    }
+}
+
+fn link(path: &str, target: &str) -> Entry {
+    Entry { link: target.as_bytes().to_vec(), ..entry(path, Kind::HardLink) }
+}
+
+fn tree(entries: impl IntoIterator<Item = Entry>) -> Tree {
+    let mut tree = Tree::new();
+    for entry in entries {
+        tree.add(entry).unwrap();
+    }
+    tree
+}
+
+/// All paths that can be reached, in the order of the tree, with what they mean.
+fn paths(tree: &Tree) -> Vec<(String, Id)> {
+    let (mut all, mut open) = (Vec::new(), vec![(ROOT, String::new())]);
+    while let Some((id, path)) = open.pop() {
+        let Body::Directory(directory) = tree.inode(id).body else { continue };
+        for (name, child) in tree.children(directory) {
+            let path = format!("{path}/{}", String::from_utf8_lossy(name));
+            all.push((path.clone(), child));
+            open.push((child, path));
+        }
+    }
+    all.sort();
+    all
+}
+
+fn names(tree: &Tree) -> Vec<String> {
+    paths(tree).into_iter().map(|(path, _)| path).collect()
+}
+
+#[test]
+fn a_directory_that_is_replaced_takes_what_was_in_it_along() {
+    // The directory that was looked up last is gone when the next entry names it.
+    let by_file = [entry("a/b/x", Kind::File), entry("a", Kind::File), entry("a/b/y", Kind::File)];
+    assert_eq!(names(&tree(by_file)), ["/a", "/a/b", "/a/b/y"]);
+    let by_link = [entry("f", Kind::File), entry("a/b/x", Kind::File), link("a/b", "f"), entry("a/b/y", Kind::File)];
+    assert_eq!(names(&tree(by_link)), ["/a", "/a/b", "/a/b/y", "/f"]);
+    let described = [entry("a/b/x", Kind::File), entry("a/b", Kind::Directory), entry("a/b/y", Kind::File)];
+    assert_eq!(names(&tree(described)), ["/a", "/a/b", "/a/b/x", "/a/b/y"]);
+}
+
+#[test]
+fn objects_are_walked_once_and_their_names_counted() {
+    let tree = tree([
+        entry("one", Kind::File),
+        link("two", "one"),
+        link("d/three", "two"),
+        entry("lost", Kind::File),
+        link("found", "lost"),
+        entry("lost", Kind::Fifo),
+        entry("plain", Kind::File),
+        link("plain", "plain"),
+    ]);
+    let known: std::collections::HashMap<String, Id> = paths(&tree).into_iter().collect();
+    assert!(known["/one"] == known["/two"] && known["/one"] == known["/d/three"]);
+    let (mut walk, mut met) = (Walk::new(), Vec::new());
+    while let Some(id) = walk.next(&tree) {
+        met.push(id);
+    }
+    let distinct: std::collections::BTreeSet<Id> = met.iter().copied().collect();
+    assert_eq!((met.len(), distinct.len(), met[0]), (6, 6, ROOT), "root, d, one, found, lost, plain");
+    let counts = walk.names();
+    assert_eq!((counts[&known["/one"]], counts[&known["/found"]], counts[&known["/plain"]]), (3, 1, 1));
+    assert!(!tree.is_linked(known["/lost"]) && !tree.is_linked(known["/d"]));
+}
+
+#[test]
+fn what_is_kept_of_an_object_is_what_the_entry_said() {
+    let xattr = |name: &str| -> Xattr { (name.as_bytes().to_vec(), b"v".to_vec()) };
+    let segments = vec![Segment { offset: 4096, length: 512 }, Segment { offset: 1 << 40, length: 1 }];
+    let file = Entry { size: (1 << 40) + 1, offset: 1 << 38, sparse: Some(segments.clone()), ..entry("s", Kind::File) };
+    let odd = Entry {
+        mode: 0o104_755,
+        uid: u32::MAX,
+        gid: 70_000,
+        mtime: i64::MIN,
+        mtime_ns: 999_999_999,
+        xattrs: vec![xattr("user.a"), xattr("trusted.overlay.opaque"), xattr("security.selinux")],
+        size: i64::MAX as u64,
+        offset: 512,
+        ..entry("odd", Kind::File)
+    };
+    let tree = tree([file, odd, entry("c", Kind::Char { major: 4095, minor: 0xf_ffff })]);
+    let known: std::collections::HashMap<String, Id> = paths(&tree).into_iter().collect();
+    let Body::File { size, offset, sparse } = tree.inode(known["/s"]).body else { panic!("not a file") };
+    assert_eq!((size, offset, sparse), ((1 << 40) + 1, 1 << 38, Some(&segments[..])));
+    let odd = tree.inode(known["/odd"]);
+    assert_eq!((odd.mode, odd.uid, odd.gid), (0o104_755, u32::MAX, 70_000));
+    assert_eq!((odd.mtime, odd.mtime_ns, odd.xattrs), (i64::MIN, 999_999_999, &[xattr("user.a")][..]));
+    assert!(matches!(odd.body, Body::File { size, offset: 512, sparse: None } if size == i64::MAX as u64));
+    assert!(matches!(tree.inode(known["/c"]).body, Body::Device(u32::MAX)) && tree.file_type(known["/c"]) == 3);
+}
+
+#[test]
+fn memory_is_bounded_whatever_it_is_taken_for() {
+    let mut tree = Tree::new();
+    let refused = (0..u32::MAX).find_map(|number| {
+        let value = [&number.to_le_bytes()[..], &[0; 60_000]].concat();
+        let xattrs = vec![(b"user.x".to_vec(), value)];
+        tree.add(Entry { xattrs, ..entry(&format!("f{number}"), Kind::File) }).err().map(|why| (number, why))
+    });
+    let (number, why) = refused.unwrap();
+    assert!(number < 5000 && why.contains("more than 256 MiB"), "{number}: {why}");
+}
