@@ -1,5 +1,6 @@
 //! `sync`: all images of a repository, of a folder, or of a list in a file.
 
+mod node;
 mod semver;
 mod yaml;
 
