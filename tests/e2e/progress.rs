@@ -133,3 +133,25 @@ fn an_interrupt_ends_it_at_once_and_leaves_nothing() {
     env.carboy(["image", "prune", "-f"]).ok();
     assert_eq!(env.files(), [""; 0]);
 }
+
+#[test]
+#[ignore = "needs root"]
+fn layers_that_are_loaded() {
+    let env = Env::new();
+    let archive = images::file("busybox.docker.tar").display().to_string();
+    let mut terminal = env.terminal(["load", "-i", &archive]);
+    assert_eq!(terminal.wait(), 0, "{}", terminal.screen());
+    let lines = drawn(&terminal.screen());
+    let (last, before) = lines.split_last().unwrap();
+    assert_eq!(last, "Loaded image: busybox:latest");
+    let words: Vec<&str> = before.last().expect("a line for the layer").split_whitespace().collect();
+    assert!(words[0].len() == 13 && words[1] == "Loaded" && words[2].ends_with("MB"), "{words:?}");
+    env.carboy(["rmi", "busybox"]).ok();
+    let mut terminal = env.terminal(["load", "-q", "-i", &archive]);
+    assert_eq!((terminal.wait(), &*terminal.screen()), (0, "Loaded image: busybox:latest\r\n"));
+    assert_eq!(env.carboy(["load", "-i", &archive]).ok(), "Loaded image: busybox:latest\n");
+    // What is here already is not read again.
+    let mut terminal = env.terminal(["load", "-i", &archive]);
+    assert_eq!(terminal.wait(), 0);
+    assert!(terminal.screen().ends_with("Loaded image: busybox:latest\r\n"), "{}", terminal.screen());
+}

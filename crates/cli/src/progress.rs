@@ -9,8 +9,9 @@ mod copy;
 mod render;
 
 use carboy_image::{pull, push};
+use carboy_oci::Digest;
 use carboy_oci::image::Descriptor;
-use render::{Layer, PULL, PUSH, Phase, State, Words};
+use render::{LOAD, Layer, PULL, PUSH, Phase, State, Words};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -148,6 +149,25 @@ impl push::Progress for Display {
 }
 
 impl Display {
+    /// A layer of an archive that is being loaded: so much of it is done. Said on a terminal only, as Docker does.
+    pub(crate) fn loading(&self, digest: &Digest, done: u64, size: u64) {
+        let mut board = self.shared.lock();
+        board.state.words = &LOAD;
+        let layers = &mut board.state.layers;
+        let number = layers.iter().position(|layer| layer.id == digest.short()).unwrap_or_else(|| {
+            layers.push(Layer::new(digest.short(), size));
+            layers.len() - 1
+        });
+        let Some(layer) = layers.get_mut(number) else { return };
+        if layer.is_waiting() {
+            layer.enter(Phase::Active, Instant::now());
+        }
+        layer.received = done;
+        if done >= size {
+            layer.enter(Phase::Done, Instant::now());
+        }
+    }
+
     fn style(&self) -> Style {
         self.shared.style
     }

@@ -24,6 +24,7 @@ pub(super) struct Words {
 
 pub(super) const PULL: Words = Words { active: "Downloading", done: "Pull complete" };
 pub(super) const COPY: Words = Words { active: "Copying", done: "Copied" };
+pub(super) const LOAD: Words = Words { active: "Loading layer", done: "Loaded" };
 pub(super) const PUSH: Words = Words { active: "Pushing", done: "Pushed" };
 
 /// All layers of a transfer.
@@ -69,6 +70,10 @@ impl Layer {
             Phase::Spared(_) | Phase::Waiting => {}
         }
         self.phase = phase;
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.phase == Phase::Waiting
     }
 
     fn is_active(&self) -> bool {

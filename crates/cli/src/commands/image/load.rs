@@ -3,6 +3,7 @@
 use crate::args::{Global, LoadArgs};
 use crate::commands::pull::within_user_namespace;
 use crate::failure::{Failure, Outcome, usage};
+use crate::progress::Display;
 use crate::{output, settings};
 use anyhow::Context;
 use carboy_image::{LoadSource, Loaded};
@@ -18,7 +19,8 @@ pub(in crate::commands) fn load(global: &Global, args: &LoadArgs) -> Outcome {
     if let Some(code) = within_user_namespace(&engine)? {
         return Ok(code);
     }
-    let quiet = |_: &Digest, _: u64, _: u64| {};
+    let display = Display::new(std::io::stdout(), args.quiet).context("look at standard output")?;
+    let progress = |digest: &Digest, done: u64, size: u64| display.loading(digest, done, size);
     let images = engine.images()?;
     let drop_blobs = args.drop_blobs || images.drops_blobs();
     let loaded: Vec<Loaded> = match &args.input {
@@ -26,13 +28,14 @@ pub(in crate::commands) fn load(global: &Global, args: &LoadArgs) -> Outcome {
             // Said here with the path, before the archive's format is looked at.
             std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;
             images
-                .load_with(LoadSource::Path(path), drop_blobs, &quiet)
+                .load_with(LoadSource::Path(path), drop_blobs, &progress)
                 .with_context(|| format!("load {}", path.display()))?
         }
         None => images
-            .load_with(LoadSource::Stream(&mut std::io::stdin().lock()), drop_blobs, &quiet)
+            .load_with(LoadSource::Stream(&mut std::io::stdin().lock()), drop_blobs, &progress)
             .map_err(Failure::from)?,
     };
+    display.finish();
     for image in &loaded {
         for name in &image.names {
             output::line(&format!("Loaded image: {}", name.familiar()))?;
