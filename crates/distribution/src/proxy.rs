@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub struct Proxies {
     /// `HTTP_PROXY`: for plain HTTP.
     pub http: Option<String>,
-    /// `HTTPS_PROXY`: for TLS.
+    /// `HTTPS_PROXY`: for TLS. Both are `http://`, `https://` or `socks5://` addresses, with `USER:PASSWORD@` if wanted.
     pub https: Option<String>,
     /// `NO_PROXY`: comma-separated hosts, domains (`.example.org` or `example.org`, both with what is below), addresses, CIDR blocks,
     /// each optionally with a port, or `*`.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnector, TcpConnector};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 
 /// Redirects followed for one request.
@@ -212,7 +212,9 @@ impl Transport {
         let settings = self.client.settings();
         let limits = &settings.limits;
         let proxy = match proxy {
-            Some(text) => Some(ureq::Proxy::new(text).map_err(|_| Error::Proxy(without_password(text)))?),
+            Some(text) => {
+                Some(ureq::Proxy::new(&with_far_names(text)).map_err(|_| Error::Proxy(without_password(text)))?)
+            }
             None => None,
         };
         let endpoint = host.as_ref().and_then(|host| self.hosts.get(host)?.endpoint.as_deref());
@@ -234,7 +236,8 @@ impl Transport {
         }
         let secured = TlsConnector(self.tls(host.as_deref(), endpoint)?);
         // The HTTP library's own chain, but for the last link.
-        let chain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(secured);
+        let proxies = ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default());
+        let chain = proxies.chain(TcpConnector::default()).chain(secured);
         Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
     }
 
@@ -345,6 +348,14 @@ impl Read for Exactly<'_> {
         let shown = io::Error::new(error.kind(), "the content to send");
         self.failure = Some(error);
         Err(shown)
+    }
+}
+
+/// As in Go, a SOCKS5 proxy is given the registry's name: its addresses need not be known here.
+fn with_far_names(proxy: &str) -> String {
+    match proxy.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("socks5") => format!("socks5h://{rest}"),
+        _ => proxy.to_owned(),
     }
 }
 

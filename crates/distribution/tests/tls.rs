@@ -112,6 +112,60 @@ fn a_registry_behind_a_proxy() {
     assert!(asked.contains("proxy-authorization: basic "), "{asked}");
 }
 
+/// A SOCKS5 proxy (RFC 1928) without a login that leads everything to `target`; the names and ports that it is asked for are sent to `asked`.
+fn socks_to(target: SocketAddr, asked: std::sync::mpsc::Sender<String>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let read = |client: &mut TcpStream, count: usize| {
+                let mut bytes = vec![0; count];
+                client.read_exact(&mut bytes).map(|()| bytes)
+            };
+            let greeting = read(&mut client, 2).unwrap();
+            read(&mut client, usize::from(greeting[1])).unwrap();
+            client.write_all(&[5, 0]).unwrap();
+            let head = read(&mut client, 5).unwrap();
+            assert_eq!(head[..4], [5, 1, 0, 3], "to connect to a name");
+            let name = read(&mut client, usize::from(head[4])).unwrap();
+            let port = read(&mut client, 2).unwrap();
+            let port = u16::from_be_bytes([port[0], port[1]]);
+            asked.send(format!("{}:{port}", String::from_utf8(name).unwrap())).unwrap();
+            client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+            let mut server = TcpStream::connect(target).unwrap();
+            let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+            std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_registry_behind_a_socks_proxy() {
+    let reference = "registry.invalid:5443/x".parse().unwrap();
+    let (sender, asked) = std::sync::mpsc::channel();
+    for scheme in ["socks5", "socks5h"] {
+        // By TLS, and in the clear where that is allowed.
+        let plain = Server::start(|_| body(MANIFEST));
+        let tls = format!("{scheme}://{}", socks_to(tls_server(), sender.clone()));
+        let clear = format!("{scheme}://{}", socks_to(plain.address, sender.clone()));
+        for (http, https) in [(None, Some(tls)), (Some(clear.clone()), Some(clear))] {
+            let proxies = carboy_distribution::Proxies { http, https, no_proxy: None };
+            let client = Client::new(Settings { tls_verify: Some(false), proxies, ..Settings::default() });
+            client.repository(&reference).manifest(&Target::of(&reference)).unwrap();
+            assert_eq!(asked.recv().unwrap(), "registry.invalid:5443", "the proxy looks the name up");
+        }
+        while asked.try_recv().is_ok() {}
+    }
+    // One that is not there is no reason to go around it.
+    let proxies = carboy_distribution::Proxies { https: Some("socks5://127.0.0.1:1".to_owned()), ..Default::default() };
+    let error = Client::new(Settings { proxies, ..Settings::default() })
+        .repository(&reference)
+        .manifest(&Target::of(&reference));
+    assert!(chain(&error.unwrap_err()).contains("refused"));
+}
+
 /// A folder `HOST:PORT` with these files in it.
 fn certificates(address: SocketAddr, files: &[(&str, &[u8])]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
