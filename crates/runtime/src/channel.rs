@@ -176,22 +176,13 @@ impl Channel {
 
     fn receive_any(&self) -> Result<Option<Message>> {
         let mut bytes = [0u8; LONGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let length = loop {
-            match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Ok(received) => break received.bytes,
+        let (length, fds) = loop {
+            match receive_with_fds(self.socket.as_fd(), &mut bytes) {
                 // The other side has closed and left something unread; told once, before what it has said itself (unix(7)).
-                Err(Errno::INTR | Errno::CONNRESET) => {}
-                Err(e) => return Err(e).context(|| "recvmsg from the other process"),
+                Err(Errno::CONNRESET) => {}
+                result => break result.context(|| "recvmsg from the other process")?,
             }
         };
-        let mut fds = Vec::new();
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(more) = message {
-                fds.extend(more);
-            }
-        }
         let [tag, rest @ ..] = &bytes[..length] else { return Ok(None) };
         parse(*tag, rest, fds)
             .map(Some)
@@ -231,6 +222,23 @@ pub fn send_with_fds(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>
         control.push(SendAncillaryMessage::ScmRights(fds));
     }
     sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives a message: its length, and the descriptors with it.
+pub fn receive_with_fds(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let length = loop {
+        match recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            result => break result?.bytes,
+        }
+    };
+    let fds = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    Ok((length, fds.flatten().collect()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `checkpoint`: has CRIU write a container's processes to files.
 
 use super::snapshot::{self, Common, NETWORK};
-use crate::args::{Arg, Globals, Parser, one_id, switch, text};
+use crate::args::{Globals, Parser, switch, text};
 use crate::cgroups;
 use crate::container::Container;
 use crate::criu::message::Message;
@@ -27,17 +27,9 @@ struct Options {
 
 impl Options {
     fn parse(parser: &mut Parser) -> Result<Options> {
-        let (mut options, mut id) = (Options::default(), None);
-        while let Some(arg) = parser.next()? {
-            let name = match arg {
-                Arg::Value(value) if id.is_none() => {
-                    id = Some(text(value)?);
-                    continue;
-                }
-                Arg::Long(name) => name.to_owned(),
-                other => return Err(other.unexpected().into()),
-            };
-            match name.as_str() {
+        let (mut options, mut common) = (Options::default(), Common::default());
+        options.id = common.parse(parser, |name, parser| {
+            match name {
                 "parent-path" => options.parent = super::create::non_empty(parser)?,
                 "leave-running" => options.leave_running = switch(parser)?,
                 "pre-dump" => options.pre_dump = switch(parser)?,
@@ -46,11 +38,11 @@ impl Options {
                 "tcp-skip-in-flight" if switch(parser)? => options.switches.push(option::TCP_SKIP_IN_FLIGHT),
                 "link-remap" if switch(parser)? => options.switches.push(option::LINK_REMAP),
                 "tcp-skip-in-flight" | "link-remap" => {}
-                other if options.common.take(other, parser)? => {}
-                other => return Err(Arg::Long(other).unexpected().into()),
+                _ => return Ok(false),
             }
-        }
-        options.id = one_id(id)?;
+            Ok(true)
+        })?;
+        options.common = common;
         options.status_fd.map_or(Ok(()), check_status_fd)?;
         let refused = |why: &str| Err(Error::Usage(format!("--lazy-pages {why}")));
         match (options.common.has("lazy-pages"), &options.page_server) {

@@ -4,7 +4,7 @@
 
 use super::create::{Bundle, connect_to, non_empty};
 use super::snapshot::{self, Common, NETWORK};
-use crate::args::{Arg, Globals, Parser, one_id, switch, text};
+use crate::args::{Globals, Parser, switch, text};
 use crate::cgroups::{self, Placement, View};
 use crate::channel::send_with_fds;
 use crate::container::Container;
@@ -44,35 +44,24 @@ struct Options {
 
 impl Options {
     fn parse(parser: &mut Parser) -> Result<Options> {
-        let (mut options, mut id) = (Options::default(), None);
-        options.create.bundle = PathBuf::from(".");
-        while let Some(arg) = parser.next()? {
-            let name = match arg {
-                Arg::Value(value) if id.is_none() => {
-                    id = Some(text(value)?);
-                    continue;
-                }
-                Arg::Long(name) => name.to_owned(),
-                Arg::Short('b') => "bundle".into(),
-                Arg::Short('d') => "detach".into(),
-                other => return Err(other.unexpected().into()),
-            };
-            match name.as_str() {
-                "bundle" => options.create.bundle = parser.value()?.into(),
-                "detach" => options.create.detach = switch(parser)?,
-                "pid-file" => options.create.pid_file = non_empty(parser)?,
-                "console-socket" => options.create.console_socket = non_empty(parser)?,
-                "no-subreaper" => options.create.no_subreaper = switch(parser)?,
+        let Options { mut create, mut common, mut lsm } = Options::default();
+        create.bundle = PathBuf::from(".");
+        create.id = common.parse(parser, |name, parser| {
+            match name {
+                "bundle" => create.bundle = parser.value()?.into(),
+                "detach" => create.detach = switch(parser)?,
+                "pid-file" => create.pid_file = non_empty(parser)?,
+                "console-socket" => create.console_socket = non_empty(parser)?,
+                "no-subreaper" => create.no_subreaper = switch(parser)?,
                 // CRIU changes roots by itself.
-                "no-pivot" => options.create.no_pivot = switch(parser)?,
-                "lsm-profile" => options.lsm.push((option::LSM_PROFILE, text(parser.value()?)?)),
-                "lsm-mount-context" => options.lsm.push((option::LSM_MOUNT_CONTEXT, text(parser.value()?)?)),
-                other if options.common.take(other, parser)? => {}
-                other => return Err(Arg::Long(other).unexpected().into()),
+                "no-pivot" => create.no_pivot = switch(parser)?,
+                "lsm-profile" => lsm.push((option::LSM_PROFILE, text(parser.value()?)?)),
+                "lsm-mount-context" => lsm.push((option::LSM_MOUNT_CONTEXT, text(parser.value()?)?)),
+                _ => return Ok(false),
             }
-        }
-        options.create.id = one_id(id)?;
-        Ok(options)
+            Ok(true)
+        })?;
+        Ok(Options { create, common, lsm })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What `checkpoint` and `restore` have in common: their options, and what of a container lies outside it.
 
-use crate::args::{Parser, switch, text};
+use crate::args::{Arg, Parser, one_id, switch, text};
 use crate::cgroups::View;
 use crate::criu::message::Message;
 use crate::criu::worker::option;
@@ -56,8 +56,33 @@ const SWITCHES: [(&str, u32); 7] = [
 const CGROUPS: [(&str, u64); 4] = [("ignore", 0), ("soft", 3), ("full", 4), ("strict", 5)];
 
 impl Common {
+    /// Reads a command line: `own` takes the options that only one of the two commands has. Returns the ID.
+    pub fn parse(
+        &mut self,
+        parser: &mut Parser,
+        mut own: impl FnMut(&str, &mut Parser) -> Result<bool>,
+    ) -> Result<String> {
+        let mut id = None;
+        while let Some(arg) = parser.next()? {
+            let name = match arg {
+                Arg::Value(value) if id.is_none() => {
+                    id = Some(text(value)?);
+                    continue;
+                }
+                Arg::Long(name) => name.to_owned(),
+                Arg::Short('b') => "bundle".into(),
+                Arg::Short('d') => "detach".into(),
+                other => return Err(other.unexpected().into()),
+            };
+            if !own(&name, parser)? && !self.take(&name, parser)? {
+                return Err(Arg::Long(&name).unexpected().into());
+            }
+        }
+        one_id(id)
+    }
+
     /// Takes an option; false if it is not one of these.
-    pub fn take(&mut self, name: &str, parser: &mut Parser) -> Result<bool> {
+    fn take(&mut self, name: &str, parser: &mut Parser) -> Result<bool> {
         if let Some(known) = SWITCHES.into_iter().find(|known| known.0 == name) {
             if switch(parser)? {
                 self.switches.push(known);

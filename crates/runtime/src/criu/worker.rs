@@ -16,13 +16,9 @@ use carboy_sys::exec::StringList;
 use carboy_sys::spawn::{Spawn, spawn};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::ffi::CString;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -206,22 +202,12 @@ impl Worker {
     /// The next message; none if CRIU has gone.
     fn receive(&self) -> Result<Option<Received>> {
         let mut bytes = vec![0; 65536];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let length = loop {
-            match recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Ok(received) => break received.bytes,
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => return Ok(None),
-                Err(e) => return Err(e).context(|| "recvmsg from criu"),
-            }
+        let (length, mut fds) = match crate::channel::receive_with_fds(self.socket.as_fd(), &mut bytes) {
+            Err(Errno::CONNRESET) => return Ok(None),
+            result => result.context(|| "recvmsg from criu")?,
         };
         bytes.truncate(length);
-        let descriptor = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        Ok((length > 0).then_some((bytes, descriptor)))
+        Ok((length > 0).then_some((bytes, fds.pop())))
     }
 }
 
