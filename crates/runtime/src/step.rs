@@ -105,8 +105,8 @@ pub enum Action {
     Domainname(String),
     /// Set a kernel parameter: path below /proc/sys, value.
     Sysctl(String, String),
-    /// Make paths unreadable.
-    Mask(Vec<String>),
+    /// Make paths unreadable; with an SELinux label for what covers directories.
+    Mask(Vec<String>, Option<String>),
     /// Make paths read-only.
     Readonly(Vec<String>),
     /// Set resource limits.
@@ -274,7 +274,7 @@ pub struct MountStep {
     pub copy_up: bool,
     /// How owners are shown.
     pub id_map: Option<MountMap>,
-    /// SELinux label of the root directory, where the file system takes none as an option.
+    /// SELinux label: of a file system that may not take one as an option, then of its root; of the tmpfs that holds v1 hierarchies.
     pub label: Option<String>,
 }
 

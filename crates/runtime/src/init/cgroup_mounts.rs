@@ -30,9 +30,10 @@ impl Init<'_> {
 
     fn mount_cgroups(&mut self, step: &MountStep, view: &View) -> Result<()> {
         self.at_root = false;
-        if !self.enter_new_tmpfs_in_sysfs(step) {
+        if step.label.is_some() || !self.enter_new_tmpfs_in_sysfs(step) {
             let target = self.cgroup_target(step)?;
-            let data = [("mode".to_owned(), Some("755".to_owned()))];
+            let mut data = vec![("mode".to_owned(), Some("755".to_owned()))];
+            data.extend(step.label.iter().map(|label| ("context".to_owned(), Some(label.clone()))));
             let tmpfs = new_file_system("tmpfs", Some("cgroup"), &data, step.attributes.set & !attr::RDONLY)?;
             attach(tmpfs.as_fd(), target.as_fd()).context(|| format!("move_mount {}", step.destination))?;
             rustix::process::fchdir(&tmpfs).context(|| "fchdir to the cgroup mounts")?;

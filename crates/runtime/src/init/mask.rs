@@ -53,6 +53,8 @@ impl Stamp {
 /// Empty read-only directories.
 #[derive(Default)]
 struct Empty<'a> {
+    /// SELinux's label of them.
+    label: Option<&'a str>,
     stamp: Option<Stamp>,
     /// The first one, if it was put there by name.
     first: Option<(BorrowedFd<'a>, &'a str)>,
@@ -61,7 +63,7 @@ struct Empty<'a> {
 impl<'a> Empty<'a> {
     fn put(&mut self, target: &Target<'a>) -> Result<Result<(), Errno>> {
         let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
-        if let (None, None, Target::InProc(proc, name)) = (&self.stamp, self.first, target) {
+        if let (None, None, None, Target::InProc(proc, name)) = (self.label, &self.stamp, self.first, target) {
             // mount(2) takes a path only; one call there, where the newer ones need six.
             let flags = mount_flags(attributes);
             let entered = rustix::process::fchdir(proc);
@@ -79,7 +81,9 @@ impl<'a> Empty<'a> {
             let mount = match self.first {
                 Some((proc, name)) => detach(proc, name, false).context(|| format!("open_tree {name}"))?,
                 None => {
-                    let data = [("nr_inodes".to_owned(), Some("1".to_owned()))];
+                    let label = self.label.map(|label| ("context", label));
+                    let data = [("nr_inodes", "1")].into_iter().chain(label);
+                    let data: Vec<_> = data.map(|(key, value)| (key.to_owned(), Some(value.to_owned()))).collect();
                     new_file_system("tmpfs", Some("tmpfs"), &data, attributes)?
                 }
             };
@@ -136,11 +140,11 @@ const DIRECTORIES: [&str; 3] = ["acpi", "asound", "scsi"];
 
 impl Init<'_> {
     /// Covers files with /dev/null and directories with an empty read-only tmpfs. What does not exist needs no mask.
-    pub fn mask(&mut self, paths: &[String]) -> Result<()> {
+    pub fn mask(&mut self, paths: &[String], label: Option<&str>) -> Result<()> {
         let mut null = self.null.take().map(Stamp::new);
         // Changed on the way to the first directory.
         self.at_root = false;
-        let mut empty = Empty::default();
+        let mut empty = Empty { label, ..Empty::default() };
         for path in paths {
             let Some(target) = self.target(path)? else { continue };
             // Rather tried than asked.

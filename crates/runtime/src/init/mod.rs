@@ -104,7 +104,7 @@ impl Init<'_> {
     fn prepare(&mut self, steps: &[Step]) -> Result<()> {
         // Modes are meant as given; the program's own mask is set with its identity.
         rustix::process::umask(Mode::empty());
-        if steps.iter().any(|step| matches!(step.action, Action::Mask(_))) {
+        if steps.iter().any(|step| matches!(step.action, Action::Mask(..))) {
             self.null = Some(mask::detached_null()?);
         }
         Ok(())
@@ -173,7 +173,7 @@ impl Init<'_> {
             Action::Hostname(name) => rustix::system::sethostname(name.as_bytes()).context(|| "sethostname"),
             Action::Domainname(name) => rustix::system::setdomainname(name.as_bytes()).context(|| "setdomainname"),
             Action::Sysctl(path, value) => self.sysctl(path, value),
-            Action::Mask(paths) => self.mask(paths),
+            Action::Mask(paths, label) => self.mask(paths, label.as_deref()),
             Action::Readonly(paths) => self.make_readonly(paths),
             Action::Hooks(moment, list) => hooks::run_inside(*moment, list, &self.inheritance.state),
             action => self.perform_on_process(action),

@@ -174,11 +174,21 @@ impl Init<'_> {
         }
         // A file system that starts with what it covers must be writable until it holds that.
         let late = if step.copy_up { step.attributes.set & attr::RDONLY } else { 0 };
-        let mount = new_file_system(kind, Some(source), &step.data, step.attributes.set & !late)?;
+        let attributes = step.attributes.set & !late;
+        let with_label = step.label.as_ref().and_then(|label| {
+            let data = [&step.data[..], &[("context".to_owned(), Some(label.clone()))]].concat();
+            new_file_system(kind, Some(source), &data, attributes).ok()
+        });
+        let by_attribute = step.label.as_ref().filter(|_| with_label.is_none());
+        let mount = match with_label {
+            Some(mount) => mount,
+            None => new_file_system(kind, Some(source), &step.data, attributes)?,
+        };
         if step.copy_up {
             copy_up::copy(target.as_fd(), mount.as_fd()).context(|| format!("copy {} to a tmpfs", step.destination))?;
         }
-        if let Some(label) = &step.label {
+        // Older kernels do not take the option (as runc).
+        if let Some(label) = by_attribute {
             let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
             rustix::fs::setxattr(path, c"security.selinux", label.as_bytes(), rustix::fs::XattrFlags::empty())
                 .context(|| format!("setxattr security.selinux of {}", step.destination))?;

@@ -436,7 +436,9 @@ impl<'a> Planner<'a> {
             self.init("linux.readonlyPaths", Action::Readonly(linux.readonly_paths.iter().map(|p| clean(p)).collect()));
         }
         if !linux.masked_paths.is_empty() {
-            self.init("linux.maskedPaths", Action::Mask(linux.masked_paths.iter().map(|p| clean(p)).collect()));
+            let label = linux.mount_label.clone().filter(|label| !label.is_empty());
+            let paths = linux.masked_paths.iter().map(|path| clean(path)).collect();
+            self.init("linux.maskedPaths", Action::Mask(paths, label));
         }
         Ok(())
     }

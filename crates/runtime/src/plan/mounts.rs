@@ -96,6 +96,8 @@ fn add_label(
     data: &mut Vec<(String, Option<String>)>,
 ) -> Option<String> {
     match kind {
+        // Of the first version's there is a tmpfs to hold them; a hierarchy itself is the host's too, and has its label.
+        _ if matches!(source, MountSource::Cgroup(_)) => Some(label.to_owned()),
         _ if !matches!(source, MountSource::New { .. }) => None,
         // The policy labels what the kernel itself shows.
         "proc" | "sysfs" => None,

@@ -171,7 +171,7 @@ fn of_host(action: &Action) -> Vec<&str> {
 fn of_container(action: &Action) -> Vec<&str> {
     match action {
         Action::Mount(mount) => vec![&mount.destination],
-        Action::Mask(paths) | Action::Readonly(paths) => paths.iter().map(String::as_str).collect(),
+        Action::Mask(paths, _) | Action::Readonly(paths) => paths.iter().map(String::as_str).collect(),
         Action::Devices(nodes) => nodes.iter().map(|node| node.path.as_str()).collect(),
         Action::Links(links) => links.iter().map(|(_, path)| *path).collect(),
         _ => Vec::new(),

@@ -148,6 +148,7 @@ fn a_size_without_a_terminal_is_ignored() {
 fn a_label_reaches_the_mounts() {
     let spec = spec(|value| {
         value["linux"]["mountLabel"] = json!("u:r:t:s0:c1,c2");
+        value["linux"]["maskedPaths"] = json!(["/proc/acpi"]);
         value["mounts"].as_array_mut().unwrap().extend([
             json!({ "destination": "/q", "type": "mqueue", "source": "mqueue" }),
             json!({ "destination": "/own", "type": "tmpfs", "options": ["rootcontext=x"] }),
@@ -169,7 +170,10 @@ fn a_label_reaches_the_mounts() {
         ("/own", (false, false)),
         ("/proc", (false, false)),
         ("/data", (false, false)),
+        ("/sys/fs/cgroup", (false, true)),
     ] {
         assert_eq!(of(path), labelled, "{path}");
     }
+    let masks = |action: &Action| matches!(action, Action::Mask(_, Some(label)) if label == "u:r:t:s0:c1,c2");
+    assert!(plan.steps.iter().any(|step| masks(&step.action)));
 }

@@ -170,7 +170,7 @@ impl Action {
             Action::Sysctl(path, value) => {
                 (vec![format!("write /proc/sys/{path} {value:?}")], "a parameter of its own namespaces")
             }
-            Action::Mask(paths) => (
+            Action::Mask(paths, _) => (
                 paths.iter().map(|path| format!("move_mount(/dev/null or empty tmpfs → {path:?})")).collect(),
                 "they tell of the host, or change it",
             ),

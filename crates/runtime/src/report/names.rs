@@ -43,7 +43,7 @@ impl Action {
             Action::Hostname(_) => "host name".into(),
             Action::Domainname(_) => "domain name".into(),
             Action::Sysctl(path, _) => format!("sysctl {path}"),
-            Action::Mask(_) => "mask paths".into(),
+            Action::Mask(..) => "mask paths".into(),
             Action::Readonly(_) => "read-only paths".into(),
             Action::Limits(_) => "limits".into(),
             Action::Scheduler(_) => "scheduler".into(),
