@@ -58,7 +58,9 @@ fn a_registry_without_parts_is_read_at_once() {
     let served = all.clone();
     let server = Server::start(move |_| body(served.clone()));
     assert!(read(&server.repository(), &all).unwrap() == all);
-    assert!(server.requests().last().unwrap().header("range").is_none());
+    // Requests for further parts may still come in when the one for everything is there.
+    let whole = server.requests().iter().filter(|request| request.header("range").is_none()).count();
+    assert_eq!(whole, 1);
 }
 
 #[test]
