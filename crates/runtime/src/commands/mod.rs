@@ -66,7 +66,7 @@ fn open_streams() -> Result<()> {
 /// Does something with each container whose ID matches a POSIX extended regular expression, as crun: what fails with one is told of, and
 /// neither keeps from the others nor makes the command fail.
 fn for_each_match(globals: &Globals, pattern: &str, mut act: impl FnMut(&str) -> Result<()>) -> Result<u8> {
-    let parsed = crate::pattern::Pattern::parse(pattern);
+    let parsed = crate::pattern::parse(pattern);
     let parsed = parsed.map_err(|why| Error::Usage(format!("invalid regular expression {pattern:?}: {why}")))?;
     for id in list::names(globals)?.iter().filter(|id| parsed.is_match(id)) {
         match act(id) {
