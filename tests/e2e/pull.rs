@@ -218,7 +218,12 @@ fn a_pull_says_what_dockers_says() {
     let said = env.carboy(["pull", &name]).ok();
     let known = format!("Digest: {digest}\nStatus: Image is up to date for {name}\n{name}\n");
     assert_eq!(said, format!("latest: Pulling from team/box\n{known}"));
-    assert_eq!(env.carboy(["pull", "--quiet", repository]).ok(), format!("{name}\n"));
+    let quiet = env.carboy(["pull", "--quiet", repository]).ok();
+    assert_eq!(quiet, format!("{name}@{digest}\n"));
+    assert_eq!(
+        env.carboy(["run", "--rm", "--pull=never", quiet.trim(), "echo", "by name and digest"]).ok(),
+        "by name and digest\n"
+    );
     let by_digest = format!("{repository}@{digest}");
     let said = env.carboy(["pull", &by_digest]).ok();
     assert_eq!(said.lines().next(), Some(&*format!("{by_digest}: Pulling from team/box")));

@@ -25,7 +25,7 @@ fn what_is_pushed_is_what_was_pulled() {
 
     let file = env.path("digest");
     let quiet = env.carboy(["push", "-q", "--digestfile", file.to_str().unwrap(), &source, &target]).ok();
-    assert_eq!(quiet, format!("{target}\n"));
+    assert_eq!(quiet, format!("{target}@{digest}\n"));
     assert_eq!(std::fs::read_to_string(file).unwrap(), digest);
     let here = Call::new("skopeo").args(["inspect", "--tls-verify=false", &format!("docker://{target}")]).ok();
     assert!(here.contains(&digest), "{here}");

@@ -72,7 +72,7 @@ pub(crate) struct PullArgs {
     /// Do not keep the compressed layers: less space, but the image cannot be pushed as it came
     #[arg(long)]
     pub(crate) drop_blobs: bool,
-    /// Only print the image's name
+    /// Only print the image's name, with its digest
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Image names
@@ -109,7 +109,7 @@ pub(crate) struct PushArgs {
     /// Kept for Podman's sake: signatures of that kind are not kept
     #[arg(long)]
     pub(crate) remove_signatures: bool,
-    /// Only print the image's name
+    /// Only print the image's name, with its digest
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Image name or ID

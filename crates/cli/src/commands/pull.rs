@@ -113,7 +113,12 @@ impl Job<'_> {
 
     fn one(&self, reference: &Reference) -> Result<(), Failure> {
         let pulled = self.take(reference)?;
-        self.close(&reference.familiar(), &reference.to_string(), pulled.map(|pulled| pulled.is_new))
+        let name = match &pulled {
+            // Nothing else tells the digest then. It is a name still, and of this very image.
+            Some(pulled) if self.args.quiet && reference.digest().is_none() => format!("{reference}@{}", pulled.digest),
+            _ => reference.to_string(),
+        };
+        self.close(&reference.familiar(), &name, pulled.map(|pulled| pulled.is_new))
     }
 
     /// Pulls, and says the digest. `None`: nothing newer can be had, and what is here is kept.

@@ -105,7 +105,11 @@ fn one(
         output::error_line(&format!("The registry refused {own}: the manifest was sent as {other}"));
     }
     if args.quiet {
-        output::line(&destination.to_string())?;
+        // With the digest, by which it can be pulled whatever becomes of the tag.
+        match destination.digest() {
+            Some(_) => output::line(&destination.to_string())?,
+            None => output::line(&format!("{destination}@{}", pushed.digest))?,
+        }
     } else {
         let tag = destination.tag().map_or_else(|| pushed.digest.to_string(), str::to_owned);
         output::line(&format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size))?;
