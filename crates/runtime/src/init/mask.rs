@@ -22,13 +22,11 @@ pub fn detached_null() -> Result<OwnedFd> {
 struct Stamp {
     mount: OwnedFd,
     used: bool,
-    /// A copy for which there was no place yet.
-    copy: Option<OwnedFd>,
 }
 
 impl Stamp {
     fn new(mount: OwnedFd) -> Stamp {
-        Stamp { mount, used: false, copy: None }
+        Stamp { mount, used: false }
     }
 
     fn put(&mut self, target: &Target<'_>) -> Result<(), Errno> {
@@ -37,16 +35,11 @@ impl Stamp {
             self.used = true;
             return Ok(());
         }
-        let copy = match self.copy.take() {
-            Some(copy) => copy,
-            None => detach(self.mount.as_fd(), "", false)?,
-        };
-        let covered = target.cover(copy.as_fd());
-        match covered {
-            Ok(()) => tree::release(copy),
-            Err(_) => self.copy = Some(copy),
-        }
-        covered
+        // Only for a target that is there: to take a copy away again costs the kernel an RCU grace period.
+        let copy = detach(self.mount.as_fd(), "", false)?;
+        target.cover(copy.as_fd())?;
+        tree::release(copy);
+        Ok(())
     }
 }
 
@@ -61,6 +54,10 @@ struct Empty<'a> {
 }
 
 impl<'a> Empty<'a> {
+    fn is_new(&self) -> bool {
+        self.stamp.is_none() && self.first.is_none()
+    }
+
     fn put(&mut self, target: &Target<'a>) -> Result<Result<(), Errno>> {
         let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
         if let (None, None, None, Target::InProc(proc, name)) = (self.label, &self.stamp, self.first, target) {
@@ -147,10 +144,10 @@ impl Init<'_> {
         let mut empty = Empty { label, ..Empty::default() };
         for path in paths {
             let Some(target) = self.target(path)? else { continue };
-            // Rather tried than asked.
+            // Rather tried than asked, where trying takes nothing that would be left.
             let covered = match (&target, &mut null) {
-                (Target::InProc(_, name), _) if DIRECTORIES.contains(name) => empty.put(&target)?,
-                (Target::InProc(..), Some(null)) => null.put(&target),
+                (Target::InProc(_, name), _) if DIRECTORIES.contains(name) && empty.is_new() => empty.put(&target)?,
+                (Target::InProc(..), Some(null)) if !null.used => null.put(&target),
                 _ => Err(Errno::INVAL),
             };
             let covered = match (covered, &mut null) {
@@ -169,8 +166,7 @@ impl Init<'_> {
                 Err(e) => return Err(e).context(|| format!("mask {path}")),
             }
         }
-        let stamps = [null, empty.stamp].into_iter().flatten();
-        stamps.flat_map(|stamp| [Some(stamp.mount), stamp.copy]).flatten().for_each(tree::release);
+        [null, empty.stamp].into_iter().flatten().for_each(|stamp| tree::release(stamp.mount));
         Ok(())
     }
 
