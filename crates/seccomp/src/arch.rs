@@ -1,6 +1,7 @@
 //! Architectures: their names in a profile, their `AUDIT_ARCH_*` value, and which kernel can run which.
 
 use crate::table::{NONE, SYSCALLS};
+use std::cmp::Ordering;
 
 /// An ABI whose system calls the kernel may see. The order is that of the columns in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +121,7 @@ impl Arch {
 
     /// The number of a system call, with the x32 bit where it belongs; `None` if this ABI has no such call.
     pub fn number(self, name: &str) -> Option<u32> {
-        let number = lookup(name)?[self as usize];
+        let number = SYSCALLS[position(name)?].1[self as usize];
         (number != NONE).then_some(number | self.bit())
     }
 
@@ -130,9 +131,47 @@ impl Arch {
     }
 }
 
-/// The row of the table with this name.
-pub(crate) fn lookup(name: &str) -> Option<&'static [u32; 5]> {
-    SYSCALLS.binary_search_by(|(row, _)| (*row).cmp(name)).ok().map(|index| &SYSCALLS[index].1)
+/// The position in the table of the call with this name.
+fn position(name: &str) -> Option<usize> {
+    Lookup::new(&SYSCALLS).find(name)
+}
+
+/// Looks names up in a table that is sorted by name; quickest if they come in its order, as in most profiles.
+pub(crate) struct Lookup<T: 'static> {
+    table: &'static [(&'static str, T)],
+    next: usize,
+}
+
+impl<T> Lookup<T> {
+    /// How many rows are looked at before the whole table is searched.
+    const NEAR: usize = 8;
+
+    pub(crate) fn new(table: &'static [(&'static str, T)]) -> Self {
+        Lookup { table, next: 0 }
+    }
+
+    /// The position of the row with this name.
+    pub(crate) fn find(&mut self, name: &str) -> Option<usize> {
+        let beyond = self.table.len().min(self.next + Self::NEAR);
+        for at in self.next..beyond {
+            match self.table[at].0.cmp(name) {
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    self.next = at + 1;
+                    return Some(at);
+                }
+                // Between two rows.
+                Ordering::Greater if at > self.next => {
+                    self.next = at;
+                    return None;
+                }
+                Ordering::Greater => break,
+            }
+        }
+        let found = self.table.binary_search_by(|(row, _)| (*row).cmp(name));
+        self.next = found.map_or_else(|at| at, |at| at + 1);
+        found.ok()
+    }
 }
 
 /// Every number that the architecture has, in the order of the names.
@@ -151,10 +190,27 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_knows_the_running_kernel() {
         assert!(SYSCALLS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let lookup = |name| position(name).map(|at| SYSCALLS[at].1);
         let native = |name| lookup(name).unwrap()[Arch::native() as usize];
         assert_eq!(native("openat") as libc::c_long, libc::SYS_openat);
         assert_eq!(native("clone3") as libc::c_long, libc::SYS_clone3);
-        assert_eq!(lookup("read").unwrap(), &[0, 3, 0, 63, 3]);
+        assert_eq!(lookup("read").unwrap(), [0, 3, 0, 63, 3]);
         assert!(lookup("no_such_call").is_none());
+    }
+
+    #[test]
+    fn names_are_found_in_any_order() {
+        let mut lookup = Lookup::new(&SYSCALLS);
+        let found = |lookup: &mut Lookup<_>, at: usize| assert_eq!(lookup.find(SYSCALLS[at].0), Some(at));
+        (0..SYSCALLS.len()).for_each(|at| found(&mut lookup, at));
+        (0..SYSCALLS.len()).rev().for_each(|at| found(&mut lookup, at));
+        for step in [2, 7, 8, 9, 50, 200] {
+            for at in (0..3 * SYSCALLS.len()).step_by(step) {
+                found(&mut lookup, at % SYSCALLS.len());
+                // What is in no table is not found, and does not hide what follows.
+                assert_eq!(lookup.find(&format!("{}_", SYSCALLS[at % SYSCALLS.len()].0)), None);
+                assert_eq!(lookup.find(["", "zzz"][at % 2]), None);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use libc::sock_filter;
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
 /// Conditional jumps reach 255 instructions. A few are kept back, because what is written for one branch moves the other away.
-const REACH: usize = 250;
+const REACH: u32 = 250;
 
 const LD_W_ABS: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const ALU_AND_K: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
@@ -31,7 +31,7 @@ pub(crate) enum Target {
     /// Ends with this value.
     Return(u32),
     /// Goes on at this instruction, counted from the end of the program.
-    At(usize),
+    At(u32),
 }
 
 /// A program from its end to its beginning.
@@ -39,7 +39,7 @@ pub(crate) enum Target {
 pub(crate) struct Program {
     backwards: Vec<sock_filter>,
     /// The latest `RET` of each value. Few values exist, so a list is the quickest map.
-    returns: Vec<(u32, usize)>,
+    returns: Vec<(u32, u32)>,
 }
 
 impl Program {
@@ -47,22 +47,26 @@ impl Program {
         Program { backwards: Vec::with_capacity(instructions), returns: Vec::with_capacity(8) }
     }
 
-    fn push(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> usize {
+    fn push(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> u32 {
         self.backwards.push(sock_filter { code, jt, jf, k });
-        self.backwards.len() - 1
+        self.len() - 1
+    }
+
+    fn len(&self) -> u32 {
+        self.backwards.len() as u32
     }
 
     /// Instructions between the next one to be written and `label`.
-    fn distance(&self, label: usize) -> usize {
-        self.backwards.len() - 1 - label
+    fn distance(&self, label: u32) -> u32 {
+        self.len() - 1 - label
     }
 
     /// An instruction within the reach of a conditional jump that leads to the target.
-    fn near(&mut self, target: Target) -> usize {
+    fn near(&mut self, target: Target) -> u32 {
         match target {
             Target::At(label) if self.distance(label) <= REACH => label,
             Target::At(label) => {
-                let distance = self.distance(label) as u32;
+                let distance = self.distance(label);
                 self.push(JA, 0, 0, distance)
             }
             Target::Return(value) => {
@@ -105,9 +109,9 @@ impl Program {
     /// Makes what is written next fall through to the target.
     fn fall_into(&mut self, target: Target) {
         match target {
-            Target::At(label) if label + 1 == self.backwards.len() => {}
+            Target::At(label) if label + 1 == self.len() => {}
             Target::At(label) => {
-                let distance = self.distance(label) as u32;
+                let distance = self.distance(label);
                 self.push(JA, 0, 0, distance);
             }
             Target::Return(value) => {

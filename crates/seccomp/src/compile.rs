@@ -4,8 +4,8 @@ use crate::arch::{ARM_PRIVATE, Arch, Named, X32_BIT, numbers};
 use crate::bpf::{Jump, MAX_INSTRUCTIONS, Program, Target, push_range};
 use crate::conditions;
 use crate::error::SeccompError;
-use crate::rules::{ENOSYS, Rule, Rules, hides_newer_calls, parse};
-use crate::table::NONE;
+use crate::rules::{ENOSYS, Rules, hides_newer_calls, parse};
+use crate::verdicts::{Verdict, Verdicts};
 use carboy_oci::runtime::Seccomp;
 use libc::sock_filter;
 
@@ -58,16 +58,21 @@ pub fn compile_for(profile: &Seccomp, native: Arch) -> Result<Filter, SeccompErr
     let flags = flags(profile)? | if notifies { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32 } else { 0 };
     let archs = architectures(profile, native)?;
 
-    let mut program = Program::with_capacity(512);
+    let mut writer = Writer {
+        program: Program::with_capacity(512),
+        rules: &rules,
+        verdicts: Verdicts::new(&rules),
+        ranges: Vec::with_capacity(256),
+    };
     let mut entry = Target::Return(libc::SECCOMP_RET_KILL_THREAD);
     // From the last to the first, so that the native architecture is tested first.
     for arch in archs.iter().rev().filter(|arch| **arch != Arch::X32) {
         let with_x32 = *arch == Arch::X86_64 && archs.contains(&Arch::X32);
-        let tree = tree(&mut program, &rules, *arch, with_x32);
-        entry = program.branch(Jump::Equal, arch.audit(), tree, entry);
+        let tree = writer.tree(*arch, with_x32);
+        entry = writer.program.branch(Jump::Equal, arch.audit(), tree, entry);
     }
-    let entry = program.load(ARCHITECTURE, entry);
-    let program = program.finish(entry);
+    let entry = writer.program.load(ARCHITECTURE, entry);
+    let program = writer.program.finish(entry);
     if program.len() > MAX_INSTRUCTIONS {
         return Err(SeccompError::TooLong(program.len()));
     }
@@ -81,7 +86,7 @@ pub fn compile_for(profile: &Seccomp, native: Arch) -> Result<Filter, SeccompErr
 pub fn summary(profile: &Seccomp) -> Result<Summary, SeccompError> {
     let native = Arch::native();
     let rules = parse(profile)?;
-    let verdicts = verdicts(&rules, native);
+    let verdicts: Vec<_> = Verdicts::new(&rules).of(native).collect();
     let mut summary = Summary { allowed: 0, conditional: 0, refused: 0 };
     let lets_through = |action| matches!(action, libc::SECCOMP_RET_ALLOW | libc::SECCOMP_RET_LOG);
     for (_, number) in numbers(native) {
@@ -147,73 +152,53 @@ pub fn foreign(profile: &Seccomp) -> Vec<&str> {
     profile.architectures.iter().filter(foreign).map(String::as_str).collect()
 }
 
-/// What a system call gets.
-enum Verdict<'a> {
-    Always(u32),
-    /// Rules with comparisons, in order; the default if none holds.
-    Conditional(Vec<&'a Rule>),
+/// What is needed to write the search trees, and used for each of them.
+struct Writer<'a> {
+    program: Program,
+    rules: &'a Rules,
+    verdicts: Verdicts<'a>,
+    ranges: Vec<(u32, Target)>,
 }
 
-/// Numbers and their verdicts, ascending, without what gets the default.
-fn verdicts(rules: &Rules, arch: Arch) -> Vec<(u32, Verdict<'_>)> {
-    // (number, position) in one integer: sorting groups by number and keeps the profile's order.
-    let mut keys: Vec<u64> = Vec::with_capacity(rules.named.len());
-    for (row, position) in &rules.named {
-        let number = row[arch as usize];
-        if number != NONE {
-            keys.push(u64::from(number | arch.bit()) << 32 | u64::from(*position));
+impl Writer<'_> {
+    /// The search tree of one `AUDIT_ARCH`, beginning with the load of the number.
+    fn tree(&mut self, arch: Arch, with_x32: bool) -> Target {
+        let default = Target::Return(self.rules.default_action);
+        self.ranges.clear();
+        self.append_ranges(arch, 0);
+        if with_x32 {
+            self.append_ranges(Arch::X32, X32_BIT);
+        } else if arch == Arch::X86_64 {
+            push_range(&mut self.ranges, X32_BIT, Target::Return(libc::SECCOMP_RET_KILL_THREAD));
+            // -1 is what a tracer writes to skip a call; it has the x32 bit but is no x32 call.
+            push_range(&mut self.ranges, u32::MAX, default);
         }
+        let tree = self.program.tree(&self.ranges, default);
+        self.program.load(NUMBER, tree)
     }
-    keys.sort_unstable();
-    let mut verdicts = Vec::with_capacity(keys.len());
-    for group in keys.chunk_by(|a, b| a >> 32 == b >> 32) {
-        let rule = |key: &u64| &rules.rules[*key as u32 as usize];
-        let verdict = match group.iter().map(rule).find(|rule| rule.comparisons.is_empty()) {
-            Some(unconditional) => Verdict::Always(unconditional.action),
-            None => Verdict::Conditional(group.iter().map(rule).collect()),
-        };
-        verdicts.push(((group[0] >> 32) as u32, verdict));
-    }
-    verdicts
-}
 
-/// The search tree of one `AUDIT_ARCH`, beginning with the load of the number.
-fn tree(program: &mut Program, rules: &Rules, arch: Arch, with_x32: bool) -> Target {
-    let default = Target::Return(rules.default_action);
-    let mut ranges = Vec::with_capacity(256);
-    append_ranges(program, rules, arch, 0, &mut ranges);
-    if with_x32 {
-        append_ranges(program, rules, Arch::X32, X32_BIT, &mut ranges);
-    } else if arch == Arch::X86_64 {
-        push_range(&mut ranges, X32_BIT, Target::Return(libc::SECCOMP_RET_KILL_THREAD));
-        // -1 is what a tracer writes to skip a call; it has the x32 bit but is no x32 call.
-        push_range(&mut ranges, u32::MAX, default);
-    }
-    let tree = program.tree(&ranges, default);
-    program.load(NUMBER, tree)
-}
-
-fn append_ranges(program: &mut Program, rules: &Rules, arch: Arch, first: u32, ranges: &mut Vec<(u32, Target)>) {
-    let default = Target::Return(rules.default_action);
-    let verdicts = verdicts(rules, arch);
-    push_range(ranges, first, default);
-    let mut next = first;
-    for (number, verdict) in &verdicts {
-        if *number > next {
-            let private = arch == Arch::Arm && *number > ARM_PRIVATE && next < ARM_PRIVATE && next > 0;
-            push_range(ranges, next, if private { newer(rules) } else { default });
-            if private {
-                push_range(ranges, ARM_PRIVATE, default);
+    fn append_ranges(&mut self, arch: Arch, first: u32) {
+        let Writer { program, rules, verdicts, ranges } = self;
+        let default = Target::Return(rules.default_action);
+        push_range(ranges, first, default);
+        let mut next = first;
+        for (number, verdict) in verdicts.of(arch) {
+            if number > next {
+                let private = arch == Arch::Arm && number > ARM_PRIVATE && next < ARM_PRIVATE && next > 0;
+                push_range(ranges, next, if private { newer(rules) } else { default });
+                if private {
+                    push_range(ranges, ARM_PRIVATE, default);
+                }
             }
+            let target = match verdict {
+                Verdict::Always(action) => Target::Return(action),
+                Verdict::Conditional(list) => conditions::emit(program, &list, arch.is_32_bit(), default),
+            };
+            push_range(ranges, number, target);
+            next = number + 1;
         }
-        let target = match verdict {
-            Verdict::Always(action) => Target::Return(*action),
-            Verdict::Conditional(list) => conditions::emit(program, list, arch.is_32_bit(), default),
-        };
-        push_range(ranges, *number, target);
-        next = *number + 1;
+        push_range(ranges, next, if next == first { default } else { newer(rules) });
     }
-    push_range(ranges, next, if verdicts.is_empty() { default } else { newer(rules) });
 }
 
 /// What system calls get that are newer than the profile.

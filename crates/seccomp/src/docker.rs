@@ -133,7 +133,7 @@ impl DockerProfile {
             if excluded == Some(true) || included == Some(false) {
                 continue;
             }
-            let names = rule.names.iter().flatten().chain(&rule.name).cloned().collect();
+            let names = rule.names.iter().flatten().chain(&rule.name).collect();
             syscalls.push(SeccompRule {
                 names,
                 action: rule.action.clone(),

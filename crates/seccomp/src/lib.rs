@@ -18,6 +18,7 @@ mod error;
 mod profile;
 mod rules;
 mod table;
+mod verdicts;
 
 pub use arch::{Arch, architecture_names};
 pub use bpf::MAX_INSTRUCTIONS;

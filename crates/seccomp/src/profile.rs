@@ -111,7 +111,7 @@ pub fn default_profile(capabilities: &[String], arch: Arch, kernel: KernelVersio
         // clone without new namespaces; clone3's flags lie behind a pointer, so it is hidden and the C library falls back to clone.
         syscalls.push(with_argument("clone", "SCMP_CMP_MASKED_EQ", CLONE_NAMESPACES));
         syscalls.push(SeccompRule {
-            names: vec!["clone3".to_owned()],
+            names: ["clone3"].into(),
             action: "SCMP_ACT_ERRNO".to_owned(),
             errno_ret: Some(libc::ENOSYS as u32),
             args: Vec::new(),
@@ -138,7 +138,7 @@ fn family(arch: Arch) -> &'static [Arch] {
 
 fn allow(names: &str) -> SeccompRule {
     SeccompRule {
-        names: names.split_ascii_whitespace().map(str::to_owned).collect(),
+        names: names.split_ascii_whitespace().collect(),
         action: "SCMP_ACT_ALLOW".to_owned(),
         errno_ret: None,
         args: Vec::new(),

@@ -1,8 +1,9 @@
 //! A profile's fields checked and turned into numbers: actions into return values, comparisons into operators.
 
-use crate::arch::lookup;
+use crate::arch::Lookup;
 use crate::error::SeccompError;
-use carboy_oci::runtime::{Seccomp, SeccompArg};
+use crate::table::SYSCALLS;
+use carboy_oci::runtime::{Names, Seccomp, SeccompArg};
 
 /// Largest errno the kernel passes on (`MAX_ERRNO`).
 const MAX_ERRNO: u32 = 4095;
@@ -85,71 +86,72 @@ pub(crate) struct Rules {
     pub(crate) default_action: u32,
     /// In the profile's order.
     pub(crate) rules: Vec<Rule>,
-    /// System calls (their numbers on each architecture) and the positions of the rules they have. Names that no architecture
-    /// knows are gone.
-    pub(crate) named: Vec<(&'static [u32; 5], u32)>,
+    /// System calls (positions in the table) and the positions of the rules they have. Names that no architecture knows are gone.
+    pub(crate) named: Vec<(u16, u32)>,
 }
 
 impl Rules {
-    fn add(&mut self, names: &[String], rule: Rule) {
+    fn add(&mut self, names: &Names, rule: Rule) {
         let position = self.rules.len() as u32;
-        self.named.extend(names.iter().filter_map(|name| Some((lookup(name)?, position))));
-        let (action, unconditional) = (rule.action, rule.comparisons.is_empty());
+        // As libseccomp, a rule without comparisons also covers the way through the multiplexer.
+        let multiplexes = rule.comparisons.is_empty();
+        let action = rule.action;
         self.rules.push(rule);
-        if unconditional {
-            self.add_multiplexed(names, action);
+        let (mut calls, mut multiplexed) = (Lookup::new(&SYSCALLS), Lookup::new(&MULTIPLEXED));
+        for name in names.iter() {
+            let Some(call) = calls.find(name) else { continue };
+            self.named.push((call as u16, position));
+            if multiplexes && let Some(way) = multiplexed.find(name) {
+                self.add_multiplexed(way, action);
+            }
         }
     }
 
-    /// As libseccomp, a rule without comparisons also covers the way through the multiplexer.
-    fn add_multiplexed(&mut self, names: &[String], action: u32) {
-        for name in names {
-            let Ok(found) = MULTIPLEXED.binary_search_by(|(call, ..)| (*call).cmp(name)) else { continue };
-            let (_, multiplexer, value) = MULTIPLEXED[found];
-            if let Some(row) = lookup(multiplexer) {
-                self.named.push((row, self.rules.len() as u32));
-                let comparison = Comparison { index: 0, operator: Operator::Equal, value };
-                self.rules.push(Rule { action, comparisons: vec![comparison] });
-            }
+    fn add_multiplexed(&mut self, way: usize, action: u32) {
+        let (multiplexer, value) = MULTIPLEXED[way].1;
+        if let Some(call) = Lookup::new(&SYSCALLS).find(multiplexer) {
+            self.named.push((call as u16, self.rules.len() as u32));
+            let comparison = Comparison { index: 0, operator: Operator::Equal, value };
+            self.rules.push(Rule { action, comparisons: vec![comparison] });
         }
     }
 }
 
 /// 32-bit x86 reaches the socket and System V IPC calls also through two multiplexers, whose first argument names the call
 /// (linux/net.h, linux/ipc.h). Sorted by name.
-static MULTIPLEXED: [(&str, &str, u64); 32] = [
-    ("accept", "socketcall", 5),
-    ("accept4", "socketcall", 18),
-    ("bind", "socketcall", 2),
-    ("connect", "socketcall", 3),
-    ("getpeername", "socketcall", 7),
-    ("getsockname", "socketcall", 6),
-    ("getsockopt", "socketcall", 15),
-    ("listen", "socketcall", 4),
-    ("msgctl", "ipc", 14),
-    ("msgget", "ipc", 13),
-    ("msgrcv", "ipc", 12),
-    ("msgsnd", "ipc", 11),
-    ("recv", "socketcall", 10),
-    ("recvfrom", "socketcall", 12),
-    ("recvmmsg", "socketcall", 19),
-    ("recvmsg", "socketcall", 17),
-    ("semctl", "ipc", 3),
-    ("semget", "ipc", 2),
-    ("semop", "ipc", 1),
-    ("semtimedop", "ipc", 4),
-    ("send", "socketcall", 9),
-    ("sendmmsg", "socketcall", 20),
-    ("sendmsg", "socketcall", 16),
-    ("sendto", "socketcall", 11),
-    ("setsockopt", "socketcall", 14),
-    ("shmat", "ipc", 21),
-    ("shmctl", "ipc", 24),
-    ("shmdt", "ipc", 22),
-    ("shmget", "ipc", 23),
-    ("shutdown", "socketcall", 13),
-    ("socket", "socketcall", 1),
-    ("socketpair", "socketcall", 8),
+static MULTIPLEXED: [(&str, (&str, u64)); 32] = [
+    ("accept", ("socketcall", 5)),
+    ("accept4", ("socketcall", 18)),
+    ("bind", ("socketcall", 2)),
+    ("connect", ("socketcall", 3)),
+    ("getpeername", ("socketcall", 7)),
+    ("getsockname", ("socketcall", 6)),
+    ("getsockopt", ("socketcall", 15)),
+    ("listen", ("socketcall", 4)),
+    ("msgctl", ("ipc", 14)),
+    ("msgget", ("ipc", 13)),
+    ("msgrcv", ("ipc", 12)),
+    ("msgsnd", ("ipc", 11)),
+    ("recv", ("socketcall", 10)),
+    ("recvfrom", ("socketcall", 12)),
+    ("recvmmsg", ("socketcall", 19)),
+    ("recvmsg", ("socketcall", 17)),
+    ("semctl", ("ipc", 3)),
+    ("semget", ("ipc", 2)),
+    ("semop", ("ipc", 1)),
+    ("semtimedop", ("ipc", 4)),
+    ("send", ("socketcall", 9)),
+    ("sendmmsg", ("socketcall", 20)),
+    ("sendmsg", ("socketcall", 16)),
+    ("sendto", ("socketcall", 11)),
+    ("setsockopt", ("socketcall", 14)),
+    ("shmat", ("ipc", 21)),
+    ("shmctl", ("ipc", 24)),
+    ("shmdt", ("ipc", 22)),
+    ("shmget", ("ipc", 23)),
+    ("shutdown", ("socketcall", 13)),
+    ("socket", ("socketcall", 1)),
+    ("socketpair", ("socketcall", 8)),
 ];
 
 /// Whether runc would answer ENOSYS for system calls newer than the profile: not if the default lets calls through, nor if it is
@@ -183,7 +185,7 @@ pub(crate) fn parse(profile: &Seccomp) -> Result<Rules, SeccompError> {
     for (position, entry) in profile.syscalls.iter().enumerate() {
         let field = |name: &str| format!("linux.seccomp.syscalls[{position}].{name}");
         let action = action(&entry.action, entry.errno_ret, || (field("action"), field("errnoRet")))?;
-        if entry.names.is_empty() || entry.names.iter().any(String::is_empty) {
+        if entry.names.is_empty() || entry.names.iter().any(str::is_empty) {
             return Err(SeccompError::invalid(field("names"), "a system call's name is missing"));
         }
         if action == libc::SECCOMP_RET_USER_NOTIF && entry.names.iter().any(|name| name == "write") {

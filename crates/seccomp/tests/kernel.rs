@@ -26,7 +26,7 @@ fn under(profile: &Seccomp, check: impl FnOnce() + Send + 'static) {
 fn arguments_decide() {
     let arg = SeccompArg { index: 2, value: 0o711, value_two: 0, op: "SCMP_CMP_EQ".into() };
     let rule = SeccompRule {
-        names: vec!["mkdirat".into(), "mkdir".into()],
+        names: ["mkdirat", "mkdir"].into(),
         action: "SCMP_ACT_ERRNO".into(),
         errno_ret: Some(77),
         args: vec![arg],
@@ -59,7 +59,7 @@ fn ordinary_programs_run_under_the_default_profile_and_others_are_refused() {
 #[test]
 fn a_listener_comes_back_when_a_rule_notifies() {
     let rule =
-        SeccompRule { names: vec!["setdomainname".into()], action: "SCMP_ACT_NOTIFY".into(), ..SeccompRule::default() };
+        SeccompRule { names: ["setdomainname"].into(), action: "SCMP_ACT_NOTIFY".into(), ..SeccompRule::default() };
     let flags = vec!["SECCOMP_FILTER_FLAG_LOG".into(), "SECCOMP_FILTER_FLAG_TSYNC".into()];
     let profile =
         Seccomp { default_action: "SCMP_ACT_ALLOW".into(), flags, syscalls: vec![rule], ..Seccomp::default() };

@@ -123,7 +123,7 @@ fn rule(names: &[&str], action: &str, errno: Option<u32>, args: &[(u32, &str, u6
             value_two: *two,
         })
         .collect();
-    SeccompRule { names: caps(names), action: format!("SCMP_ACT_{action}"), errno_ret: errno, args }
+    SeccompRule { names: names.iter().collect(), action: format!("SCMP_ACT_{action}"), errno_ret: errno, args }
 }
 
 fn profile(default: &str, syscalls: Vec<SeccompRule>) -> Seccomp {
@@ -219,8 +219,9 @@ fn a_long_profile_needs_long_jumps() {
         .step_by(2)
         .filter_map(|number| {
             let all = carboy_seccomp::default_profile(&caps(&["CAP_SYS_ADMIN"]), Arch::X86_64, KERNEL);
-            let names = all.syscalls.into_iter().flat_map(|rule| rule.names);
-            names.into_iter().find(|name| Arch::X86_64.number(name) == Some(number)).map(|name| (name, number))
+            let mut names = all.syscalls.iter().flat_map(|rule| rule.names.iter());
+            let name = names.find(|name| Arch::X86_64.number(name) == Some(number))?;
+            Some((name.to_owned(), number))
         })
         .collect();
     let mut syscalls: Vec<_> =
@@ -282,7 +283,10 @@ fn docker_profiles_depend_on_the_container() {
     let names = |set: &[&str], arch, kernel| {
         let capabilities = caps(set);
         let resolved = parsed.resolve(&Conditions { capabilities: &capabilities, arch, kernel }).unwrap().unwrap();
-        let rules = resolved.syscalls.iter().map(|rule| format!("{}{}", rule.names[0], rule.errno_ret.unwrap_or(0)));
+        let rules = resolved.syscalls.iter().map(|rule| {
+            let name = rule.names.iter().next().unwrap();
+            format!("{name}{}", rule.errno_ret.unwrap_or(0))
+        });
         (rules.collect::<Vec<_>>().join(" "), resolved.architectures.len())
     };
     assert_eq!(names(&[], Arch::X86_64, KERNEL), ("read0 mount1 ptrace0 arch_prctl0".into(), 2));

@@ -20,6 +20,7 @@ macro_rules! data {
 }
 
 mod linux;
+mod names;
 mod process;
 mod resources;
 mod seccomp;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 pub use linux::{Device, IntelRdt, Linux, MemoryPolicy, Namespace, NetDevice, Personality, TimeOffset};
+pub use names::Names;
 pub use process::{Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, Rlimit, Scheduler, User};
 pub use resources::{
     BlockIo, CpuResources, DeviceRule, HugepageLimit, InterfacePriority, MemoryResources, NetworkResources,

@@ -1,5 +1,7 @@
 //! The system call filter, as it is configured.
 
+use super::Names;
+
 data! {
     /// System call filter.
     Seccomp {
@@ -24,7 +26,7 @@ data! {
     /// One filter rule.
     SeccompRule {
         /// System call names.
-        names: Vec<String>,
+        names: Names,
         /// `SCMP_ACT_…`.
         action: String,
         /// errno of the action.
