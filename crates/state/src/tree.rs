@@ -13,6 +13,9 @@ use std::path::Path;
 /// Directories open at once. What lies deeper is moved to the top first.
 const DEPTH_MAX: usize = 64;
 
+/// How often the top is emptied again because somebody, who had found the folder before it was given away, made a file in it meanwhile.
+const LATECOMERS_MAX: usize = 16;
+
 /// Removes a file, or a directory with all that is in it; no error if there is nothing.
 ///
 /// Directories that their owner cannot read (overlayfs makes its `work/work` with mode 000) are made readable first.
@@ -94,8 +97,14 @@ fn remove_entry(parent: BorrowedFd<'_>, name: &CStr, freed: &mut Freed<'_>) -> R
         other => other?,
     };
     let mut serial = 0;
-    // Each round brings what was too deep to the top, so that the number of open descriptors is bounded.
-    while empty(top.as_fd(), top.as_fd(), 0, &mut serial, freed)? {}
+    for _ in 0..LATECOMERS_MAX {
+        // Each round brings what was too deep to the top, so that the number of open descriptors is bounded.
+        while empty(top.as_fd(), top.as_fd(), 0, &mut serial, freed)? {}
+        match freed.rmdir(parent, name) {
+            Err(Errno::NOTEMPTY) => {}
+            other => return other,
+        }
+    }
     freed.rmdir(parent, name)
 }
 

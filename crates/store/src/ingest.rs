@@ -6,7 +6,10 @@ use carboy_oci::Digest;
 use carboy_state::fault;
 use carboy_state::file::FileError;
 use carboy_state::lock::{Lock, LockMode};
+use std::fs::DirBuilder;
+use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The right to produce one digest, and a folder to do it in. Dropping it removes the folder with whatever is left in it.
@@ -40,7 +43,7 @@ impl Store {
     pub fn ingest(&self, digest: &Digest) -> Result<Ingest, StoreError> {
         let folder = self.root().join("ingest").join(digest.hex());
         loop {
-            make_folder(&folder)?;
+            make_claim(&folder)?;
             fault::point("claim: folder made");
             let path = folder.join("lock");
             let lock = match Lock::wait(&path, LockMode::Exclusive) {
@@ -72,6 +75,23 @@ impl Store {
     }
 }
 
+/// Makes a claim's folder; it may exist. By one call: the standard library's way of making several looks again at what exists already, and
+/// whoever has the claim may take it away between the two.
+fn make_claim(folder: &Path) -> Result<(), FileError> {
+    let made = || DirBuilder::new().mode(0o700).create(folder);
+    let result = match made() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            make_folder(folder.parent().unwrap_or(folder))?;
+            made()
+        }
+        other => other,
+    };
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(FileError::at("create folder", folder)),
+    }
+}
+
 /// Whether the locked file is still the one of that name.
 fn is_named(lock: &Lock, path: &Path) -> Result<bool, StoreError> {
     let held = rustix::fs::fstat(lock.as_fd()).map_err(|e| FileError::at("stat", path)(e.into()))?;
@@ -92,4 +112,36 @@ fn clear_except_lock(folder: &Path) -> Result<(), StoreError> {
         carboy_state::tree::remove_tree(&path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Hasher;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A claim lasts a moment here, so that folders vanish and come back while others look at them.
+    #[test]
+    fn many_claim_one_digest_and_one_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("root"), &dir.path().join("run")).unwrap();
+        let digest = Hasher::digest_of(b"x");
+        let taken = AtomicBool::new(false);
+        let claim = || {
+            for _ in 0..1500 {
+                let ingest = store.ingest(&digest).unwrap();
+                assert!(!taken.swap(true, Ordering::SeqCst), "two have it");
+                assert_eq!(names_in(ingest.folder()).unwrap(), ["lock"]);
+                taken.store(false, Ordering::SeqCst);
+                drop(ingest);
+                store.clean_ingest().unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim)).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+        assert_eq!(names_in(&store.root().join("ingest")).unwrap(), [""; 0]);
+        assert_eq!(names_in(&store.root().join("trash")).unwrap(), [""; 0]);
+    }
 }

@@ -3,11 +3,12 @@
 use super::mount::mount_detached;
 use crate::erofs::index_tar;
 use carboy_state::file::{Durability, FileError, write_atomic};
-use carboy_store::Store;
+use carboy_store::{Ingest, Store};
 use rustix::fs::{Mode, OFlags, openat};
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 const CONTENT: &[u8] = b"carboy";
 
@@ -27,29 +28,49 @@ pub(super) fn erofs_works_cached(store: &Store) -> bool {
         Ok(text) if text == fails => return false,
         _ => {}
     }
-    let text = if try_erofs(store).is_ok() { works.as_str() } else { fails.as_str() };
+    // A disk that is full says nothing about the kernel, and must not count until the next boot.
+    let Ok(probe) = Probe::make(store) else { return false };
+    let text = if probe.try_erofs().is_ok() { works.as_str() } else { fails.as_str() };
     let _ = write_atomic(&path, text.as_bytes(), 0o644, Durability::Process);
     text == works
 }
 
 /// Mounts a small index on the store's own file system, and reads a file through it.
 pub(super) fn try_erofs(store: &Store) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let digest = carboy_store::Hasher::digest_of(b"probe of the snapshotter");
-    let ingest = store.ingest(&digest)?;
-    let (tar_path, index_path) = (ingest.folder().join("tar"), ingest.folder().join("erofs"));
-    let tar = small_tar();
-    std::fs::write(&tar_path, &tar).map_err(FileError::at("write", &tar_path))?;
-    let (index, _) = index_tar(&mut &tar[..])?;
-    let file = File::open(&tar_path).map_err(FileError::at("open", &tar_path))?;
-    index.write(&file, &index_path)?;
-    let mount = mount_detached(&index_path, &tar_path)?;
-    let probe = openat(&mount, "probe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut content = Vec::new();
-    File::from(probe).take(64).read_to_end(&mut content)?;
-    if content != CONTENT {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a file read through EROFS has another content").into());
+    Probe::make(store)?.try_erofs()
+}
+
+/// A small layer on the store's own file system, as long as it is claimed.
+struct Probe {
+    tar: PathBuf,
+    index: PathBuf,
+    _ingest: Ingest,
+}
+
+impl Probe {
+    fn make(store: &Store) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let digest = carboy_store::Hasher::digest_of(b"probe of the snapshotter");
+        let ingest = store.ingest(&digest)?;
+        let (tar_path, index_path) = (ingest.folder().join("tar"), ingest.folder().join("erofs"));
+        let tar = small_tar();
+        std::fs::write(&tar_path, &tar).map_err(FileError::at("write", &tar_path))?;
+        let (index, _) = index_tar(&mut &tar[..])?;
+        let file = File::open(&tar_path).map_err(FileError::at("open", &tar_path))?;
+        index.write(&file, &index_path)?;
+        Ok(Probe { tar: tar_path, index: index_path, _ingest: ingest })
     }
-    Ok(())
+
+    fn try_erofs(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let mount = mount_detached(&self.index, &self.tar)?;
+        let probe = openat(&mount, "probe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut content = Vec::new();
+        File::from(probe).take(64).read_to_end(&mut content)?;
+        if content != CONTENT {
+            let text = "a file read through EROFS has another content";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+        }
+        Ok(())
+    }
 }
 
 /// A tar of one file `probe`.
