@@ -142,17 +142,16 @@ impl Auth {
             other => other?,
         };
         if self.offline {
-            let identity = answer.refresh_token.filter(|token| !token.is_empty());
+            let identity = answer.refresh_token.clone().filter(|token| !token.is_empty());
             *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
         }
-        let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
-        let mut header =
-            HeaderValue::from_str(&format!("Bearer {token}")).ok().filter(|_| !token.is_empty()).ok_or_else(|| {
-                let host = challenge.param("realm").unwrap_or("").to_owned();
-                Error::Protocol { host, detail: "the token server sent no token".to_owned() }
-            })?;
+        let header = answer.token().and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
+        let mut header = header.ok_or_else(|| {
+            let host = challenge.param("realm").unwrap_or("").to_owned();
+            Error::Protocol { host, detail: "the token server sent no token".to_owned() }
+        })?;
         header.set_sensitive(true);
-        let life = answer.expires_in.map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life = answer.life().unwrap_or(DEFAULT_LIFE);
         // Renewed a little early, so that no request is on its way when the token ends.
         let renew_at = Instant::now() + life.saturating_sub(Duration::from_secs(10).min(life / 4)).min(DAY);
         Ok(State::Bearer { header, renew_at, source: challenge.clone() })

@@ -177,7 +177,14 @@ impl BlobReader<'_> {
         };
         headers.extend(range.and_then(|range| Some((RANGE, HeaderValue::from_str(&range).ok()?))));
         let rest = format!("blobs/{}", self.digest);
-        let (uri, response) = self.repository.request(Method::GET, &rest, headers, &what)?;
+        let is_ranged = !headers.is_empty();
+        let (uri, response) = match self.repository.request(Method::GET, &rest, headers, &what) {
+            Err(error) if is_ranged && error.may_be_about_range() => match self.is_part {
+                true => return Err(Error::NoParts(what)),
+                false => self.repository.request(Method::GET, &rest, HeaderMap::new(), &what)?,
+            },
+            other => other?,
+        };
         let skip = self.check_extent(&uri, &response, &what)?;
         let mut reader = response.into_body().into_reader();
         let skipped = io::copy(&mut (&mut reader).take(skip), &mut io::sink())

@@ -87,7 +87,12 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn pair(certificate: &Path, key: &Path) -> Result<Arc<ClientPair>> {
-    Ok(Arc::new(ClientPair { chain: certificates(certificate)?, key: private_key(key)? }))
+    let pair = ClientPair { chain: certificates(certificate)?, key: private_key(key)? };
+    if !pair.fits() {
+        let why = format!("{} is the key of another certificate", key.display());
+        return Err(Error::Certificate { path: certificate.to_owned(), why });
+    }
+    Ok(Arc::new(pair))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -99,7 +104,16 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
+/// In the first line of an encrypted key, or below it.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    let why = || Error::Certificate { path: path.to_owned(), why: "it holds no private key in PEM".to_owned() };
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| why())
+    let bytes = read(path)?;
+    let is_encrypted = bytes.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
+    let why = match is_encrypted {
+        true => "the key is encrypted: it must be given without a password",
+        false => "it holds no private key in PEM",
+    };
+    let bad = || Error::Certificate { path: path.to_owned(), why: why.to_owned() };
+    if is_encrypted { Err(bad()) } else { PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| bad()) }
 }

@@ -277,6 +277,46 @@ impl Error {
         }
     }
 
+    /// In few words, of this host.
+    pub(crate) fn at(&self, host: &str) -> String {
+        match self {
+            Error::NotFound { detail, .. } => format!("{host}: not found: {detail}"),
+            Error::Denied { detail, .. } => format!("{host}: access denied: {detail}"),
+            Error::Status { status, detail, .. } => format!("{host}: status {status}: {detail}"),
+            other => {
+                let (mut text, mut cause) = (other.to_string(), std::error::Error::source(other));
+                while let Some(error) = cause {
+                    text = format!("{text}: {error}");
+                    cause = error.source();
+                }
+                text
+            }
+        }
+    }
+
+    /// Tells what went wrong with the mirrors, where it is the registry's failure that counts.
+    pub(crate) fn after_mirrors(mut self, failed: &[String]) -> Self {
+        if let Error::During { what: text, .. }
+        | Error::NotFound { detail: text, .. }
+        | Error::Denied { detail: text, .. }
+        | Error::Status { detail: text, .. } = &mut self
+            && !failed.is_empty()
+        {
+            *text = format!("{text} (mirrors failed too: {})", failed.join("; "));
+        }
+        self
+    }
+
+    /// Whether a server may have refused because only a part was asked for. Some that stand before registries do.
+    pub(crate) fn may_be_about_range(&self) -> bool {
+        matches!(self, Error::Denied { .. } | Error::Status { status: 400 | 401 | 403 | 405 | 416 | 501, .. })
+    }
+
+    /// Whether what came is not what it should be, whoever sent it.
+    pub(crate) fn is_about_content(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Integrity | ErrorKind::Protocol | ErrorKind::Unsupported)
+    }
+
     /// Whether there was no connection.
     pub(crate) fn is_unreachable(&self) -> bool {
         match self {

@@ -1,9 +1,9 @@
 //! Manifests: asked for with what we understand, bounded, and compared with their digests.
 
 use crate::error::{Error, Result};
-use crate::host::Ask;
+use crate::host::{Answer, Ask};
 use crate::repository::Repository;
-use crate::response::read_bounded;
+use crate::response::read_again;
 use crate::transport::Payload;
 use carboy_oci::image::media_type;
 use carboy_oci::{Digest, Reference};
@@ -92,9 +92,12 @@ impl Repository {
         let result = self.request(Method::HEAD, &rest(target), accept(), &what);
         let response = match result {
             // An answer to HEAD has no body: the registry's words come with the GET that the caller sends next.
-            Err(Error::NotFound { .. } | Error::Denied { .. } | Error::Status { status: 400 | 405 | 501, .. }) => {
-                return Ok(None);
-            }
+            // Nor does an address signed for GET, where a redirect leads, take one.
+            Err(
+                Error::NotFound { .. }
+                | Error::Denied { .. }
+                | Error::Status { status: 400 | 401 | 403 | 405 | 501, .. },
+            ) => return Ok(None),
             other => other?.1,
         };
         let Some(digest) = digest_header(response.headers(), self.name())? else { return Ok(None) };
@@ -104,19 +107,30 @@ impl Repository {
     /// Fetches a manifest or index and verifies its digest.
     pub fn manifest(&self, target: &Target) -> Result<Manifest> {
         let what = format!("manifest for {}{target}", self.name());
-        let (uri, response) = self.request(Method::GET, &rest(target), accept(), &what)?;
-        let promised = digest_header(response.headers(), self.name())?;
-        let announced = content_type(response.headers());
-        let bytes = read_bounded(self.transport(), &uri, response, MANIFEST_LIMIT, &what)?;
+        let rest = rest(target);
+        let ask = Ask { headers: accept(), ..Ask::new(Method::GET, &rest) };
+        match self.manifest_by(target, &what, || self.ask(&ask, &what)) {
+            // A mirror that sends something else is as good as none.
+            Err(error) if self.asks_mirrors() && error.is_about_content() => {
+                self.manifest_by(target, &what, || self.ask_origin(&ask, &what))
+            }
+            other => other,
+        }
+    }
+
+    fn manifest_by(&self, target: &Target, what: &str, ask: impl FnMut() -> Result<Answer>) -> Result<Manifest> {
+        let (_, headers, bytes) = read_again(self.transport(), MANIFEST_LIMIT, what, ask)?;
+        let promised = digest_header(&headers, self.name())?;
+        let announced = content_type(&headers);
         let asked = match target {
             Target::Digest(digest) => Some(digest),
             Target::Tag(_) => None,
         };
         for expected in [asked, promised.as_ref()].into_iter().flatten() {
-            verify(&bytes, expected, &what)?;
+            verify(&bytes, expected, what)?;
         }
         let digest = asked.cloned().or(promised).unwrap_or_else(|| Digest::sha256(&Sha256::digest(&bytes).into()));
-        let media_type = media_type_of(&bytes, &announced, &what)?;
+        let media_type = media_type_of(&bytes, &announced, what)?;
         Ok(Manifest { media_type, digest, bytes })
     }
 
@@ -222,7 +236,13 @@ struct Shape {
 /// contradict, lest an index be read as a manifest (CVE-2021-41190).
 fn media_type_of(bytes: &[u8], announced: &str, what: &str) -> Result<String> {
     let schema1 = [media_type::DOCKER_V1, media_type::DOCKER_V1_SIGNED];
-    let shape: Shape = serde_json::from_slice(bytes).map_err(|source| Error::Json { what: what.to_owned(), source })?;
+    let shape: Shape = serde_json::from_slice(bytes).map_err(|source| match announced {
+        // No registry, but a page for people to log in at, or to read.
+        page if page.starts_with("text/html") => {
+            Error::MediaType { what: what.to_owned(), media_type: page.to_owned() }
+        }
+        _ => Error::Json { what: what.to_owned(), source },
+    })?;
     if shape.schema_version == 1 || schema1.contains(&announced) {
         return Err(Error::Schema1(what.to_owned()));
     }
@@ -266,5 +286,6 @@ mod tests {
         assert!(matches!(of(both, media_type::OCI_INDEX), Err(Error::Protocol { .. })));
         assert!(matches!(of(r#"{"mediaType":"application/x"}"#, ""), Err(Error::MediaType { .. })));
         assert!(matches!(of("[", ""), Err(Error::Json { .. })));
+        assert!(matches!(of("<html>", "text/html"), Err(Error::MediaType { .. })));
     }
 }

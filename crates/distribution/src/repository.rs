@@ -6,11 +6,11 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::host::{Answer, Ask, Host};
 use crate::registries::{Can, Place, Places};
-use crate::response::refusal;
+use crate::response::{Asked, refusal};
 use crate::scope::Access;
 use crate::transport::Transport;
 use carboy_oci::Reference;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use ureq::Body;
 use ureq::http::{HeaderMap, Method, Response, Uri};
 
@@ -36,8 +36,8 @@ pub struct Repository {
 struct Mirror {
     host: Host,
     can: Can,
-    /// It could not be reached: it is not asked again.
-    gone: AtomicBool,
+    /// It could not be reached, and why: it is not asked again.
+    gone: OnceLock<String>,
 }
 
 impl Repository {
@@ -51,7 +51,7 @@ impl Repository {
         }
         let host = |place: &Place, access| Host::new(place, Auth::new(&place.domain, &place.path, access));
         let mirror =
-            |place: &Place| Mirror { host: host(place, Access::Pull), can: place.can(), gone: AtomicBool::new(false) };
+            |place: &Place| Mirror { host: host(place, Access::Pull), can: place.can(), gone: OnceLock::new() };
         Repository {
             transport,
             mirrors: mirrors.iter().map(mirror).collect(),
@@ -137,17 +137,28 @@ impl Repository {
     /// The same, for what carries something.
     pub(crate) fn ask(&self, ask: &Ask<'_>, what: &str) -> Result<Answer> {
         self.check_blocked(what)?;
-        if matches!(ask.method, Method::GET | Method::HEAD) && self.access == Access::Pull {
+        let mut failed = Vec::new();
+        if matches!(ask.method, Method::GET | Method::HEAD) && self.asks_mirrors() {
             for mirror in self.mirrors.iter().filter(|mirror| may(mirror.can, ask, Access::Pull)) {
+                if let Some(why) = mirror.gone.get() {
+                    failed.push(why.clone());
+                    continue;
+                }
                 match self.ask_mirror(mirror, ask, what) {
-                    Err(Error::Cancelled) => return Err(Error::Cancelled),
                     Ok(answer) => return Ok(answer),
-                    // Whatever is wrong with a mirror, the registry itself decides.
-                    Err(_) => {}
+                    // A file that was named and cannot be used is this user's to mend.
+                    Err(error @ (Error::Cancelled | Error::Certificate { .. })) => return Err(error),
+                    // Whatever else is wrong with a mirror, the registry itself decides.
+                    Err(error) => failed.push(error.at(mirror.host.authority())),
                 }
             }
         }
-        self.ask_origin(ask, what)
+        self.ask_origin(ask, what).map_err(|error| error.after_mirrors(&failed))
+    }
+
+    /// Whether others are asked before the registry itself.
+    pub(crate) fn asks_mirrors(&self) -> bool {
+        self.access == Access::Pull && !self.mirrors.is_empty()
     }
 
     /// Asks the registry itself, whatever mirrors it has.
@@ -169,12 +180,9 @@ impl Repository {
     }
 
     fn ask_mirror(&self, mirror: &Mirror, ask: &Ask<'_>, what: &str) -> Result<Answer> {
-        if mirror.gone.load(Ordering::Relaxed) {
-            return Err(Error::NotFound { what: what.to_owned(), detail: "the mirror is gone".to_owned() });
-        }
         let answer = mirror.host.ask(&self.transport, ask);
-        if matches!(answer, Err(Error::Unreachable { .. } | Error::Timeout { .. } | Error::Tls { .. })) {
-            mirror.gone.store(true, Ordering::Relaxed);
+        if let Err(error @ (Error::Unreachable { .. } | Error::Timeout { .. } | Error::Tls { .. })) = &answer {
+            let _ = mirror.gone.set(error.at(mirror.host.authority()));
         }
         let (uri, response) = answer?;
         self.accept(uri, response, what)
@@ -189,7 +197,8 @@ impl Repository {
     }
 
     pub(crate) fn refused(&self, uri: &Uri, response: Response<Body>, what: &str) -> Error {
-        refusal(&self.transport, uri, response, what, (self.access, &self.familiar))
+        let asked = Asked { authority: self.host.authority(), access: self.access, repository: &self.familiar };
+        refusal(&self.transport, uri, response, what, asked)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::endpoint::{display_host, resolve, same_origin};
 use crate::error::{Error, Result};
 use crate::host::{Answer, Ask};
 use crate::repository::Repository;
-use crate::response::read_bounded;
+use crate::response::read_again;
 use crate::transport::Call;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -42,16 +42,15 @@ impl Repository {
         what: &str,
         mut each: impl FnMut(T, &HeaderMap),
     ) -> Result<()> {
-        let mut answer = self.ask_origin(first, what)?;
+        let read = |ask: &dyn Fn() -> Result<Answer>| read_again(self.transport(), PAGE_LIMIT, what, ask);
+        let mut answer = read(&|| self.ask_origin(first, what))?;
         for _ in 0..MAX_PAGES {
-            let (uri, response) = answer;
-            let headers = response.headers().clone();
-            let bytes = read_bounded(self.transport(), &uri, response, PAGE_LIMIT, what)?;
+            let (uri, headers, bytes) = answer;
             let page =
                 serde_json::from_slice(&bytes).map_err(|source| Error::Json { what: what.to_owned(), source })?;
             each(page, &headers);
             let Some(next) = next_page(&headers) else { return Ok(()) };
-            answer = self.next(&uri, next, first, what)?;
+            answer = read(&|| self.next(&uri, next, first, what))?;
         }
         Err(Error::Protocol {
             host: self.domain().to_owned(),

@@ -8,7 +8,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, InconsistentKeys, RootCertStore,
+    SignatureScheme,
+};
 use std::io::{Read, Write};
 use std::sync::Arc;
 use ureq::unversioned::transport::{
@@ -20,6 +24,17 @@ use ureq::unversioned::transport::{
 pub(crate) struct ClientPair {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
+}
+
+impl ClientPair {
+    /// Whether the key is the certificate's. One of a kind that cannot be compared may be.
+    pub(crate) fn fits(&self) -> bool {
+        let provider = rustls::crypto::ring::default_provider();
+        let signer = provider.key_provider.load_private_key(self.key.clone_key());
+        let Ok(signer) = signer else { return true };
+        let matched = CertifiedKey::new(self.chain.clone(), signer).keys_match();
+        !matches!(matched, Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))
+    }
 }
 
 /// Which servers are believed.

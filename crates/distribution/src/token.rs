@@ -6,10 +6,12 @@ use crate::credentials::Credential;
 use crate::endpoint::{display_host, encode_query};
 use crate::error::{Error, Result};
 use crate::host::retried;
-use crate::response::{read_bounded, words};
+use crate::response::{read_again, words};
 use crate::scope::Scopes;
 use crate::transport::{Call, Payload, Transport};
 use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
 use ureq::http::{HeaderValue, Method, Uri};
 
 /// The largest answer of a token server, in bytes. Tokens with many grants reach some ten kilobytes.
@@ -27,12 +29,29 @@ pub(crate) struct TokenRequest<'r> {
 
 #[derive(Deserialize)]
 pub(crate) struct TokenAnswer {
-    #[serde(default)]
-    pub(crate) token: String,
-    #[serde(default)]
-    pub(crate) access_token: String,
+    token: Option<String>,
+    access_token: Option<String>,
     pub(crate) refresh_token: Option<String>,
-    pub(crate) expires_in: Option<u64>,
+    /// Not always a number, and 0 or less for no word about it.
+    expires_in: Option<Value>,
+}
+
+impl TokenAnswer {
+    /// The token, under either of its names.
+    pub(crate) fn token(&self) -> Option<&str> {
+        [&self.token, &self.access_token].into_iter().filter_map(Option::as_deref).find(|token| !token.is_empty())
+    }
+
+    /// How long it is good for, if the server says so.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        let seconds = match self.expires_in.as_ref()? {
+            Value::Number(number) => number.as_f64()?,
+            Value::String(text) => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        // A cast keeps to the bounds.
+        (seconds >= 1.0).then(|| Duration::from_secs(seconds as u64))
+    }
 }
 
 /// Asks for a token. [`Error::BadCredentials`] if there were credentials and they were refused, [`Error::Denied`] if there were none.
@@ -56,11 +75,14 @@ pub(crate) fn fetch(transport: &Transport, request: &TokenRequest<'_>) -> Result
     if let Some(Credential::Basic { user, password }) = request.credential {
         call.authorization = Some(basic(user, password)?);
     }
-    let response = retried(transport, || transport.send(&call))?;
-    let status = response.status().as_u16();
     let host = display_host(&realm);
     let what = request.what.clone();
-    let body = read_bounded(transport, &realm, response, TOKEN_LIMIT, &what)?;
+    let mut status = 0;
+    let (_, _, body) = read_again(transport, TOKEN_LIMIT, &what, || {
+        let response = retried(transport, || transport.send(&call))?;
+        status = response.status().as_u16();
+        Ok((realm.clone(), response))
+    })?;
     if (200..300).contains(&status) {
         return serde_json::from_slice(&body).map_err(|source| Error::Json { what, source });
     }
@@ -101,9 +123,9 @@ fn query(request: &TokenRequest<'_>) -> String {
     }
     if request.offline {
         parts.push("offline_token=true".to_owned());
-        if let Some(Credential::Basic { user, .. }) = request.credential {
-            parts.push(format!("account={}", encode_query(user)));
-        }
+    }
+    if let Some(Credential::Basic { user, .. }) = request.credential {
+        parts.push(format!("account={}", encode_query(user)));
     }
     parts.push("client_id=carboy".to_owned());
     parts.join("&")

@@ -289,13 +289,22 @@ impl Transport {
     }
 
     fn tls_failure(&self, host: String, source: rustls::Error) -> Error {
-        let unknown = matches!(source, rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer));
-        let hint = match () {
-            () if !unknown || !self.verifies(&host) => "",
-            () if self.client.roots().certificates.is_empty() => {
-                " (this system has no root certificates: install ca-certificates)"
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+        use rustls::{AlertDescription as Alert, CertificateError};
+        let hint = match source {
+            InvalidMessage(_) if self.verifies(&host) => {
+                " (it seems to speak plain HTTP, which --tls-verify=false allows)"
             }
-            () => " (a CA's certificate belongs into certs.d; --tls-verify=false accepts any)",
+            AlertReceived(Alert::CertificateRequired) => {
+                " (it wants a client's certificate: NAME.cert and NAME.key in certs.d)"
+            }
+            InvalidCertificate(CertificateError::UnknownIssuer) if self.verifies(&host) => {
+                match self.client.roots().certificates.is_empty() {
+                    true => " (this system has no root certificates: install ca-certificates)",
+                    false => " (a CA's certificate belongs into certs.d; --tls-verify=false accepts any)",
+                }
+            }
+            _ => "",
         };
         Error::Tls { host, hint, source: Box::new(source) }
     }

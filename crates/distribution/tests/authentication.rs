@@ -47,18 +47,66 @@ fn a_token_is_fetched_once_and_used_again() {
         assert_eq!(repository.manifest(&latest()).unwrap().bytes, MANIFEST.as_bytes());
     }
     let manifests = "GET /v2/x/manifests/latest";
-    let token = "GET /token?service=reg&scope=repository:x:pull&client_id=carboy";
+    let token = "GET /token?service=reg&scope=repository:x:pull&account=me&client_id=carboy";
     assert_eq!(server.log(), [manifests, token, manifests, manifests, manifests]);
     assert_eq!(server.requests()[1].header("authorization"), Some(BASIC));
     assert_eq!(server.requests()[0].header("authorization"), None, "nothing is sent before it is asked for");
 }
 
+/// The specification's words for it, and those of servers that do not keep to them.
+#[test]
+fn a_token_is_taken_from_servers_that_are_not_exact() {
+    for life in [
+        r#","expires_in":0"#,
+        r#","expires_in":-1"#,
+        r#","expires_in":"3600""#,
+        r#","expires_in":1e30"#,
+        r#","expires_in":null,"access_token":null,"refresh_token":null"#,
+    ] {
+        static OLDEST: AtomicUsize = AtomicUsize::new(0);
+        let server = token_registry(life, &OLDEST);
+        let repository = server.repository();
+        for _ in 0..2 {
+            repository.manifest(&latest()).unwrap_or_else(|error| panic!("{life}: {}", chain(&error)));
+        }
+        assert_eq!(server.log().iter().filter(|line| line.contains("/token")).count(), 1, "{life}");
+    }
+}
+
+#[test]
+fn a_token_servers_words_are_told() {
+    let server = Server::start(|request| match request.path.starts_with("/token") {
+        // Docker Hub's form.
+        true => with(401, &[], r#"{"details":"incorrect username or password"}"#),
+        false => {
+            let realm = format!(r#"Bearer realm="http://{}/token""#, request.header("host").unwrap());
+            with(401, &[("WWW-Authenticate", &realm)], "")
+        }
+    });
+    let error = client(user()).repository(&server.reference("x")).manifest(&latest()).unwrap_err();
+    let expected = format!("{} refused the user name or password: incorrect username or password", server.address);
+    assert_eq!(error.to_string(), expected);
+}
+
+/// It is not the registry that wants a login then.
+#[test]
+fn a_refusal_where_a_redirect_leads_names_who_refuses() {
+    let store = Server::start(|_| with(403, &[], "Request has expired"));
+    let to = format!("http://{}/signed", store.address);
+    let server = Server::start(move |_| with(307, &[("Location", &to)], ""));
+    let error = server.repository().blob_bytes(&descriptor(b"blob"), 100).unwrap_err();
+    let text = format!("{} answered 403: Request has expired", store.address);
+    assert!(error.to_string().ends_with(&text) && error.kind() != ErrorKind::Unauthorized, "{error}");
+    assert_eq!(server.repository().manifest_head(&latest()).unwrap(), None, "a GET may be let in");
+}
+
 #[test]
 fn a_token_is_renewed_when_it_ends_and_when_it_is_refused() {
     static OLDEST: AtomicUsize = AtomicUsize::new(0);
-    let server = token_registry(r#","expires_in":0"#, &OLDEST);
+    let server = token_registry(r#","expires_in":1"#, &OLDEST);
     let repository = server.repository();
     repository.manifest(&latest()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     repository.manifest(&latest()).unwrap();
     assert_eq!(server.log().iter().filter(|line| line.contains("/token")).count(), 2, "expired tokens are not sent");
 

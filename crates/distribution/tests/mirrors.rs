@@ -57,6 +57,48 @@ fn a_mirror_is_asked_first_and_the_registry_for_what_it_lacks() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
+/// A mirror may be anything that answers: what it says counts for nothing then.
+#[test]
+fn a_mirror_that_sends_something_else_is_as_good_as_none() {
+    for junk in ["", "<html>", "{}", r#"{"schemaVersion":1,"fsLayers":[]}"#] {
+        let (mirror, origin) = (Server::start(move |_| body(junk)), registry("x", true));
+        let (at, there) = (mirror.address, origin.address);
+        let rules =
+            format!("[[registry]]\nprefix = 'r.example'\nlocation = '{there}'\n[[registry.mirror]]\nlocation = '{at}'");
+        let repository = with_rules(&rules).repository(&"r.example/x".parse().unwrap());
+        assert_eq!(repository.manifest(&latest()).unwrap().bytes, MANIFEST.as_bytes(), "{junk:?}");
+        assert_eq!((mirror.log().len(), origin.log().len()), (1, 1));
+    }
+}
+
+#[test]
+fn what_was_wrong_with_the_mirrors_is_told_with_the_registrys_failure() {
+    let gone = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let (mirror, origin) = (Server::start(|_| with(403, &[], "members only")), Server::start(|_| status(404)));
+    let (at, there) = (mirror.address, origin.address);
+    let mirrors = format!("[[registry.mirror]]\nlocation = '{gone}'\n[[registry.mirror]]\nlocation = '{at}'");
+    let client = with_rules(&format!("[[registry]]\nprefix = 'r.example'\nlocation = '{there}'\n{mirrors}"));
+    let repository = client.repository(&"r.example/x".parse().unwrap());
+    let mirrors = format!(
+        "(mirrors failed too: cannot reach {gone}: Connection refused (os error 111); {at}: status 403: members only)"
+    );
+    // The first one is not tried again, but still named.
+    for _ in 0..2 {
+        let error = repository.manifest(&latest()).unwrap_err();
+        let expected = format!("manifest for r.example/x:latest not found: {there} answered 404 {mirrors}");
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_named_for_a_mirror_must_be_there() {
+    let origin = registry("x", true);
+    let hosts = format!("server = 'http://{}'\n[host.'https://127.0.0.1:1']\nca = 'none.crt'", origin.address);
+    let repository = with_hosts(&hosts).repository(&"r.example/x".parse().unwrap());
+    let error = repository.manifest(&latest()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("none.crt"), "{error}");
+}
+
 #[test]
 fn what_is_blocked_is_not_asked() {
     let server = registry("x", true);

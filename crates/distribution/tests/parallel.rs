@@ -64,6 +64,19 @@ fn a_registry_without_parts_is_read_at_once() {
 }
 
 #[test]
+fn a_registry_that_refuses_parts_is_read_at_once() {
+    let all = content();
+    for code in [403, 416] {
+        let served = all.clone();
+        let server = Server::start(move |request| match request.header("range") {
+            Some(_) => status(code),
+            None => body(served.clone()),
+        });
+        assert!(read(&server.repository(), &all).unwrap() == all, "{code}");
+    }
+}
+
+#[test]
 fn an_error_in_a_piece_is_told_and_ends_the_others() {
     let all = content();
     let served = all.clone();

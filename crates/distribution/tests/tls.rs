@@ -4,7 +4,7 @@
 
 mod common;
 
-use carboy_distribution::{Client, ErrorKind, Settings, Target};
+use carboy_distribution::{Client, ErrorKind, Proxies, Settings, Target};
 use common::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -209,4 +209,34 @@ fn a_certificate_in_certs_d_is_trusted_for_its_host() {
     ];
     let own = certificates(address, &pair);
     fetch_with(address, Settings { certificates: vec![own.path().to_owned()], ..Settings::default() }).unwrap();
+}
+
+#[test]
+fn a_registry_without_tls_is_told_from_one_with_a_bad_certificate() {
+    // Loopback addresses are asked by plain HTTP then: behind the proxy is one that is none.
+    let server = Server::start(|_| body(MANIFEST));
+    let (asked, _hosts) = std::sync::mpsc::channel();
+    let proxies = Proxies { https: Some(format!("http://{}", proxy_to(server.address, asked))), ..Proxies::default() };
+    let reference = "registry.invalid/x".parse().unwrap();
+    let client = Client::new(Settings { proxies, ..Settings::default() });
+    let error = chain(&client.repository(&reference).manifest(&Target::of(&reference)).unwrap_err());
+    assert!(error.contains("(it seems to speak plain HTTP, which --tls-verify=false allows)"), "{error}");
+}
+
+#[test]
+fn a_clients_key_must_be_its_certificates() {
+    let address = sound_server();
+    let (certificate, key): (&[u8], &[u8]) =
+        (include_bytes!("data/test-cert.pem"), include_bytes!("data/test-key.pem"));
+    let other: &[u8] = include_bytes!("data/test-leaf-key.pem");
+    let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (key, expected) in [(key, ""), (other, "is the key of another certificate"), (encrypted, "is encrypted")] {
+        let dir = certificates(address, &[("me.cert", certificate), ("me.key", key)]);
+        let settings =
+            Settings { certificates: vec![dir.path().to_owned()], tls_verify: Some(false), ..Settings::default() };
+        match fetch_with(address, settings) {
+            Ok(()) => assert_eq!(expected, ""),
+            Err(error) => assert!(!expected.is_empty() && chain(&error).contains(expected), "{}", chain(&error)),
+        }
+    }
 }

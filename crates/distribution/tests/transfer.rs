@@ -113,6 +113,62 @@ fn an_unknown_manifest_is_said_in_the_registrys_words() {
 }
 
 #[test]
+fn a_missing_manifest_is_said_once() {
+    let server = Server::start(|_| status(404));
+    let error = server.repository().manifest(&latest()).unwrap_err();
+    let address = server.address;
+    assert_eq!(error.to_string(), format!("manifest for {address}/x:latest not found: {address} answered 404"));
+}
+
+#[test]
+fn a_page_for_browsers_is_no_manifest() {
+    let server = Server::start(|_| with(200, &[("Content-Type", "text/html; charset=utf-8")], "<html>Log in</html>"));
+    let error = server.repository().manifest(&latest()).unwrap_err();
+    assert!(error.to_string().ends_with("has the unsupported media type \"text/html\""), "{error}");
+}
+
+#[test]
+fn a_manifest_that_is_cut_is_read_again() {
+    let calls = AtomicUsize::new(0);
+    let server = Server::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::Cut {
+            status: 200,
+            headers: Vec::new(),
+            length: MANIFEST.len(),
+            sent: MANIFEST.as_bytes()[..9].to_vec(),
+        },
+        _ => body(MANIFEST),
+    });
+    assert_eq!(server.repository().manifest(&latest()).unwrap().bytes, MANIFEST.as_bytes());
+    let always = Server::start(|_| Reply::Cut { status: 200, headers: Vec::new(), length: 10, sent: vec![b'{'] });
+    let error = always.repository().manifest(&latest()).unwrap_err();
+    assert_eq!((error.kind(), always.log().len()), (ErrorKind::Unavailable, 4), "{error}");
+}
+
+/// Some that stand before registries do not like parts at all.
+#[test]
+fn a_refused_range_is_read_from_the_start() {
+    for code in [400, 403, 405, 416, 501] {
+        let all = content(300_000);
+        let served = all.clone();
+        let calls = AtomicUsize::new(0);
+        let server =
+            Server::start(move |request| match (calls.fetch_add(1, Ordering::SeqCst), request.header("range")) {
+                (0, _) => Reply::Cut {
+                    status: 200,
+                    headers: Vec::new(),
+                    length: served.len(),
+                    sent: served[..100_000].to_vec(),
+                },
+                (_, Some(_)) => status(code),
+                (_, None) => body(served.clone()),
+            });
+        assert!(read(&server.repository(), &all).unwrap() == all, "{code}");
+        assert_eq!(server.log().len(), 3, "{code}");
+    }
+}
+
+#[test]
 fn an_unreachable_registry_is_named_at_once() {
     let port = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
