@@ -1,6 +1,6 @@
 //! Names without a registry, for images that are here under another: aliases, and the registries that are searched. And options of others.
 
-use crate::common::Env;
+use crate::common::{Env, Registry};
 
 #[test]
 #[ignore = "needs root"]
@@ -38,6 +38,25 @@ fn a_short_name_means_what_it_means_to_podman() {
     env.carboy(["image", "exists", "r.example/team/box:1"]).ok();
     let line = env.carboy(["rmi", "none:1"]).fails(1);
     assert!(line.contains("none:1"), "{line}");
+}
+
+/// Of registries that are searched, only those before the one that has it failed, and that is no failure.
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn a_search_that_finds_says_nothing_of_where_it_did_not() {
+    let (env, registry) = (Env::new(), Registry::start());
+    let name = registry.push("busybox", "team/box:1", &[]);
+    let conf = env.dir().join("h/.config/containers");
+    std::fs::create_dir_all(&conf).unwrap();
+    let text = format!("unqualified-search-registries = ['127.0.0.1:1', '{}']\n", registry.address);
+    std::fs::write(conf.join("registries.conf"), text).unwrap();
+    let out = env.carboy(["pull", "-q", "team/box:1"]).output();
+    assert_eq!((out.code, out.error()), (0, String::new()), "{out}");
+    assert!(out.text().starts_with(&name), "{out}");
+    let out = env.carboy(["pull", "-q", "team/none:1"]).output();
+    let error = out.error();
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(out.code == 1 && lines.len() == 2 && lines[0].contains("127.0.0.1:1/team/none"), "{out}");
 }
 
 #[test]

@@ -42,17 +42,18 @@ pub(super) fn pull(global: &Global, args: &PullArgs) -> Outcome {
     Ok(0)
 }
 
-/// Does something with the first candidate that is there; what is said of the last one counts if none is.
+/// Does something with the first candidate that is there. If none is, it is said of each why not; of one that is found instead, nothing is.
 fn first_of<T>(meant: &[Reference], mut act: impl FnMut(&Reference) -> Result<T, Failure>) -> Result<T, Failure> {
     let (last, others) = meant.split_last().ok_or_else(|| usage("no image name"))?;
+    let mut failed = Vec::new();
     for reference in others {
         match act(reference) {
             Err(Failure::BrokenPipe) => return Err(Failure::BrokenPipe),
-            Err(failure) => output::error_line(&failure.to_string()),
+            Err(failure) => failed.push(failure.to_string()),
             done => return done,
         }
     }
-    act(last)
+    act(last).inspect_err(|_| failed.iter().for_each(|text| output::error_line(text)))
 }
 
 /// What a name as it is typed may mean, without the transport that Podman's may begin with.
