@@ -29,14 +29,14 @@ fn give(bundle: &Bundle, uid: u32) {
 #[ignore = "needs root: makes containers"]
 fn root_of_the_container_is_nobody_outside() {
     let mut bundle = with_user_namespace(
-        "id -u; cat /proc/self/uid_map; cat /proc/sys/kernel/hostname; echo x > /dev/null && stat -c %u /dev/null; cat /proc/self/setgroups",
+        "id -u; cat /proc/self/uid_map; cat /proc/sys/kernel/hostname; echo x > /dev/null && stat -c %u /dev/null /dev/mqueue; cat /proc/self/setgroups",
         200_000,
         65_536,
     );
     bundle.set("process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "soft": 50, "hard": 60 }]));
     let out = bundle.run().good();
     let words: Vec<&str> = out.split_whitespace().collect();
-    assert_eq!(words, ["0", "0", "200000", "65536", "inside", "65534", "allow"], "{out}");
+    assert_eq!(words, ["0", "0", "200000", "65536", "inside", "65534", "0", "allow"], "{out}");
     let bundle = with_user_namespace("sleep 100", 200_000, 65_536);
     bundle.run_detached();
     let pid = bundle.state()["pid"].as_i64().unwrap();
@@ -55,7 +55,9 @@ fn a_container_joins_the_user_namespace_of_another() {
     let first = with_user_namespace("sleep 100", 300_000, 65_536);
     first.run_detached();
     let pid = first.state()["pid"].as_i64().unwrap();
-    let mut second = Bundle::script("cat /proc/self/uid_map; readlink /proc/self/ns/user; readlink /proc/self/ns/net");
+    let mut second = Bundle::script(
+        "cat /proc/self/uid_map; readlink /proc/self/ns/user; readlink /proc/self/ns/net; stat -c mqueue:%u /dev/mqueue",
+    );
     for namespace in second.config["linux"]["namespaces"].as_array_mut().unwrap() {
         if namespace["type"] == "network" {
             namespace["path"] = json!(format!("/proc/{pid}/ns/net"));
@@ -68,6 +70,7 @@ fn a_container_joins_the_user_namespace_of_another() {
     let out = second.run().good();
     let link = |kind: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().display().to_string();
     assert!(out.contains("300000") && out.contains(&link("user")) && out.contains(&link("net")), "{out}");
+    assert!(out.contains("mqueue:0\n"), "{out}");
 }
 
 #[test]

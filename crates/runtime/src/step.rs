@@ -61,6 +61,8 @@ pub enum Action {
     JoinHierarchies(Vec<std::path::PathBuf>),
     /// A network namespace of its own, made by the init process itself, which takes a while.
     NetworkNamespace,
+    /// An IPC namespace of its own, made by root of the user namespace.
+    IpcNamespace,
     /// Take the root of the container that was joined.
     CurrentRoot,
     /// A new cgroup namespace, now that the process is where its root shall be.

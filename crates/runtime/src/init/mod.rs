@@ -149,18 +149,13 @@ impl Init<'_> {
                 self.own_network = true;
                 namespace::unshare(flag::NEWNET).context(|| "unshare network")
             }
+            Action::IpcNamespace => namespace::unshare(flag::NEWIPC).context(|| "unshare ipc"),
             Action::CgroupNamespace => namespace::unshare(flag::NEWCGROUP).context(|| "unshare cgroup"),
             Action::TimeNamespace(offsets) => time_namespace(offsets),
             Action::Loopback => loopback::up().map(tree::release).context(|| "ioctl SIOCSIFFLAGS lo"),
             Action::Keyring(name) => join_keyring(name),
             // The kernel takes a line without text for none.
-            Action::KeyLabel(label) => self.write_attribute(
-                &["keycreate"],
-                &format!(
-                    "{label}
-"
-                ),
-            ),
+            Action::KeyLabel(label) => self.write_attribute(&["keycreate"], &format!("{label}\n")),
             Action::Isolate(flag) => root::isolate(*flag),
             Action::Root { path, shared } => self.open_root(path, *shared),
             Action::Mount(mount) => self.mount(mount),

@@ -264,6 +264,9 @@ impl<'a> Planner<'a> {
         if namespaces.own & flag::NEWUSER != 0 {
             self.init("linux.uidMappings", Action::BecomeRoot);
         }
+        if namespaces.ipc {
+            self.init("linux.namespaces", Action::IpcNamespace);
+        }
         self.init("", Action::Session);
         if namespaces.network {
             self.init("linux.namespaces", Action::NetworkNamespace);

@@ -18,6 +18,8 @@ pub struct Namespaces {
     pub time: bool,
     /// A new network namespace, made by the init process while the runtime makes cgroups.
     pub network: bool,
+    /// A new IPC namespace, made by the init process as root of its user namespace.
+    pub ipc: bool,
     /// All kinds that the container does not share with the runtime.
     pub own: u64,
     /// All kinds that are new.
@@ -74,8 +76,10 @@ pub fn plan_namespaces(linux: &Linux) -> Result<Namespaces> {
     // A user namespace is to own it, and devices are moved into it from outside: then it is there from the beginning.
     let early = result.own & flag::NEWUSER != 0 || !linux.net_devices.is_empty();
     result.network = result.new & flag::NEWNET != 0 && !early;
-    let late = flag::NEWCGROUP | flag::NEWTIME | if result.network { flag::NEWNET } else { 0 };
-    result.birth.create = result.new & !late;
+    // Whoever makes it owns its mqueue, which must be somebody whom the user namespace knows.
+    result.ipc = result.new & flag::NEWIPC != 0 && result.own & flag::NEWUSER != 0;
+    let late = [(result.network, flag::NEWNET), (result.ipc, flag::NEWIPC)].into_iter().filter(|(late, _)| *late);
+    result.birth.create = late.fold(result.new & !(flag::NEWCGROUP | flag::NEWTIME), |now, (_, flag)| now & !flag);
     // The mount namespace comes last, because the paths of the others belong to the runtime's.
     join.sort_by_key(|j| (j.flags != flag::NEWUSER, j.flags == flag::NEWNS));
     if join.first().is_some_and(|j| j.flags == flag::NEWUSER) {
@@ -132,6 +136,14 @@ mod tests {
         assert!(late(&plain, |_| {}));
         assert!(!late(&plain, |linux| drop(linux.net_devices.insert("eth1".into(), Default::default()))));
         assert!(!late(&[("mount", None), ("network", None), ("user", None)], |_| {}));
+    }
+
+    #[test]
+    fn ipc_waits_for_root_of_a_user_namespace() {
+        for (user, waits) in [(&[("user", None)][..], true), (&[("user", Some("/u"))], true), (&[], false)] {
+            let n = plan_namespaces(&linux(&[&[("mount", None), ("ipc", None)], user].concat())).unwrap();
+            assert_eq!((n.ipc, n.birth.create & flag::NEWIPC == 0), (waits, waits));
+        }
     }
 
     #[test]

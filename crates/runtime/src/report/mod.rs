@@ -97,6 +97,9 @@ impl Action {
             Action::NetworkNamespace => {
                 (vec!["unshare(CLONE_NEWNET)".into()], "made by init itself, as it takes the kernel half a millisecond")
             }
+            Action::IpcNamespace => {
+                (vec!["unshare(CLONE_NEWIPC)".into()], "made by its root, who owns its mqueue then")
+            }
             Action::CurrentRoot => (vec!["open(\"/\", O_PATH)".into()], "paths are looked up from this descriptor"),
             Action::CgroupNamespace => {
                 (vec!["unshare(CLONE_NEWCGROUP)".into()], "its own cgroup becomes the root that it sees")

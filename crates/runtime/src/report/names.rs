@@ -25,6 +25,7 @@ impl Action {
             Action::JoinCgroup => "join cgroup".into(),
             Action::JoinHierarchies(_) => "join v1 cgroups".into(),
             Action::NetworkNamespace => "network namespace".into(),
+            Action::IpcNamespace => "IPC namespace".into(),
             Action::CurrentRoot => "open root".into(),
             Action::CgroupNamespace => "cgroup namespace".into(),
             Action::TimeNamespace(_) => "time namespace".into(),
