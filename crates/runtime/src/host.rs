@@ -2,15 +2,18 @@
 
 use crate::plan::Host;
 use carboy_oci::runtime::Spec;
+use rustix::io::Errno;
 use std::path::Path;
 
 /// Asks only what the configuration makes relevant.
 pub fn facts(spec: &Spec) -> Host {
-    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let process = spec.process.as_ref();
-    let apparmor = process.is_some_and(|p| set(&p.apparmor_profile));
-    let selinux =
-        process.is_some_and(|p| set(&p.selinux_label)) || spec.linux.as_ref().is_some_and(|l| set(&l.mount_label));
+    let apparmor = process.and_then(|p| p.apparmor_profile.as_ref()).is_some_and(|profile| !profile.is_empty());
+    let labels =
+        [process.and_then(|p| p.selinux_label.as_ref()), spec.linux.as_ref().and_then(|l| l.mount_label.as_ref())];
+    let labels: Vec<&String> = labels.into_iter().flatten().filter(|label| !label.is_empty()).collect();
+    let selinux = !labels.is_empty() && Path::new("/sys/fs/selinux/enforce").exists();
+    let unknown = labels.into_iter().filter(|label| selinux && is_unknown(label));
     let network = spec.linux.as_ref().and_then(|l| l.namespaces.iter().find(|n| n.kind == "network"));
     // Only where parameters are to be set does it matter whose they are.
     let joined =
@@ -23,8 +26,15 @@ pub fn facts(spec: &Spec) -> Host {
         egid,
         apparmor: apparmor && Path::new("/sys/kernel/security/apparmor").exists(),
         network_is_own: joined.is_some_and(is_own_network),
-        selinux: selinux && Path::new("/sys/fs/selinux/enforce").exists(),
+        selinux,
+        unknown_labels: unknown.cloned().collect(),
     }
+}
+
+/// Whether SELinux's policy has no such label. Whoever may not ask will hear it when the label is given.
+fn is_unknown(label: &str) -> bool {
+    std::fs::write("/sys/fs/selinux/context", label)
+        .is_err_and(|e| e.raw_os_error() == Some(Errno::INVAL.raw_os_error()))
 }
 
 /// Whether a file is this process's network namespace.

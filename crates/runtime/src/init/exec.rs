@@ -102,12 +102,16 @@ impl Init<'_> {
     /// Executes the program. Returns only if that fails.
     pub fn execute(&mut self, program: &Program) -> Error {
         let name = program.args.first().cloned().unwrap_or_default();
-        match self.try_execute(program) {
-            Err(Errno::ACCESS) => Error::Program(name, "permission denied"),
-            Err(Errno::NOENT) => Error::Program(name, "no such file or directory"),
-            Err(Errno::NOEXEC) => Error::Program(name, "exec format error"),
-            Err(errno) => Error::Kernel { what: format!("exec: {name:?}"), source: errno },
-            Ok(never) => match never {},
+        let Err(errno) = self.try_execute(program);
+        match (errno, &self.label) {
+            // Perhaps because SELinux's policy denies the program this label.
+            (Errno::ACCESS | Errno::PERM, Some(label)) => {
+                Error::Kernel { what: format!("exec: {name:?} as process.selinuxLabel {label:?}"), source: errno }
+            }
+            (Errno::ACCESS, None) => Error::Program(name, "permission denied"),
+            (Errno::NOENT, _) => Error::Program(name, "no such file or directory"),
+            (Errno::NOEXEC, _) => Error::Program(name, "exec format error"),
+            _ => Error::Kernel { what: format!("exec: {name:?}"), source: errno },
         }
     }
 

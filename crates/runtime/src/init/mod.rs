@@ -67,6 +67,8 @@ pub struct Init<'a> {
     shared_root: Option<OwnedFd>,
     cwd_pending: Option<String>,
     program: Option<CString>,
+    /// SELinux's, of the program.
+    label: Option<String>,
     listener_sent: bool,
     starter: Option<OwnedFd>,
     home: Option<String>,
@@ -87,6 +89,7 @@ pub fn run(steps: &[Step], inheritance: &Inheritance) -> ! {
         shared_root: None,
         cwd_pending: None,
         program: None,
+        label: None,
         listener_sent: false,
         starter: None,
         home: None,
@@ -155,7 +158,7 @@ impl Init<'_> {
             Action::Loopback => loopback::up().map(tree::release).context(|| "ioctl SIOCSIFFLAGS lo"),
             Action::Keyring(name) => join_keyring(name),
             // The kernel takes a line without text for none.
-            Action::KeyLabel(label) => self.write_attribute(&["keycreate"], &format!("{label}\n")),
+            Action::KeyLabel(label) => self.give_label("keycreate", &format!("{label}\n")),
             Action::Isolate(flag) => root::isolate(*flag),
             Action::Root { path, shared } => self.open_root(path, *shared),
             Action::Mount(mount) => self.mount(mount),
@@ -186,7 +189,10 @@ impl Init<'_> {
             Action::NoNewPrivileges => process::set_no_new_privileges().context(|| "prctl PR_SET_NO_NEW_PRIVS"),
             Action::Seccomp(filter) => self.install_filter(filter),
             Action::AppArmor(profile) => self.take_profile(profile),
-            Action::Selinux(label) => self.write_attribute(&["exec"], label),
+            Action::Selinux(label) => {
+                self.label = Some(label.clone());
+                self.give_label("exec", label)
+            }
             Action::Descriptors(preserved) => self.close_descriptors(*preserved),
             Action::Identity(identity) => self.take_identity(identity),
             Action::WorkingDirectory { path, make } => self.enter_directory(path, *make),

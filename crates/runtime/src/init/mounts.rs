@@ -43,10 +43,14 @@ pub fn new_file_system(
     configure(&fs, kind, data)?;
     if let Err(e) = fsconfig_create(&fs) {
         // A bare errno when the kernel says no more, so that callers can tell a refusal from a mistake.
-        return match messages(&fs) {
-            text if text.is_empty() => Err(e).context(|| format!("create {kind}")),
-            text => Err(e).context(|| format!("create {kind} ({text})")),
-        };
+        let text = messages(&fs);
+        if text.is_empty() {
+            // A label that SELinux's policy denies is refused here, without a word.
+            let label = data.iter().find(|(key, value)| value.is_some() && key.ends_with("context"));
+            let label = label.map(|(key, value)| format!(" with {key}={}", value.as_deref().unwrap_or_default()));
+            return Err(e).context(|| format!("create {kind}{}", label.unwrap_or_default()));
+        }
+        return Err(e).context(|| format!("create {kind} ({text})"));
     }
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
     let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context(|| format!("fsmount {kind}"))?;

@@ -132,6 +132,16 @@ impl Init<'_> {
         Ok(())
     }
 
+    /// Has what this process makes labelled by SELinux: its keys, or the program.
+    pub fn give_label(&mut self, attribute: &str, label: &str) -> Result<()> {
+        self.write_attribute(&[attribute], label).map_err(|e| match e {
+            Error::Kernel { what, source } => {
+                Error::Kernel { what: format!("process.selinuxLabel {:?}: {what}", label.trim_end()), source }
+            }
+            other => other,
+        })
+    }
+
     /// Has the program confined by an AppArmor profile, which must be loaded.
     pub fn take_profile(&mut self, profile: &str) -> Result<()> {
         let written = self.write_attribute(&["apparmor/exec", "exec"], &format!("exec {profile}"));

@@ -57,6 +57,8 @@ pub struct Host {
     pub apparmor: bool,
     /// Whether the kernel has SELinux.
     pub selinux: bool,
+    /// SELinux labels of the configuration that the loaded policy does not know.
+    pub unknown_labels: Vec<String>,
     /// Capabilities of this process, as a bit mask: what it can grant without a user namespace. `None` is all.
     pub capabilities: Option<u64>,
     /// Whether the network namespace that is to be joined is the runtime's own.
@@ -330,8 +332,8 @@ impl<'a> Planner<'a> {
         request: &Request,
         view: &View,
     ) -> Result<()> {
-        if linux.mount_label.as_ref().is_some_and(|label| !label.is_empty()) && !self.host.selinux {
-            return Err(Error::invalid("linux.mountLabel", "is given, but this kernel has no SELinux"));
+        if let Some(label) = linux.mount_label.as_deref().filter(|label| !label.is_empty()) {
+            self.check_label("linux.mountLabel", label, "is given, but this kernel has no SELinux")?;
         }
         // In another user namespace init may neither open every path of the host nor map what belongs to the host's users.
         let hand = namespaces.own & flag::NEWUSER != 0 && self.host.euid == 0;

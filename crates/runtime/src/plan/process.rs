@@ -132,12 +132,9 @@ impl Planner<'_> {
     fn labels(&mut self, process: &Process) -> Result<()> {
         let set = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
         if let Some(label) = set(&process.selinux_label) {
-            if !self.host.selinux {
-                return Err(Error::invalid(
-                    "process.selinuxLabel",
-                    "selinux label is specified in config, but selinux is disabled or not supported",
-                ));
-            }
+            // runc's words.
+            let without = "selinux label is specified in config, but selinux is disabled or not supported";
+            self.check_label("process.selinuxLabel", &label, without)?;
             self.init("process.selinuxLabel", Action::Selinux(label));
         }
         if let Some(profile) = set(&process.apparmor_profile) {
@@ -148,6 +145,17 @@ impl Planner<'_> {
                 ));
             }
             self.init("process.apparmorProfile", Action::AppArmor(profile));
+        }
+        Ok(())
+    }
+
+    /// Refuses an SELinux label that this kernel does not know, or `without` SELinux any.
+    pub(super) fn check_label(&self, field: &str, label: &str, without: &str) -> Result<()> {
+        if !self.host.selinux {
+            return Err(Error::invalid(field, without));
+        }
+        if self.host.unknown_labels.iter().any(|unknown| unknown == label) {
+            return Err(Error::invalid(field, format!("SELinux's policy does not know {label:?}")));
         }
         Ok(())
     }
