@@ -1,6 +1,8 @@
-//! The same tests on pure cgroup v2, in virtual machines: one with nothing but a shell as process 1, one with systemd.
+//! The same tests on pure cgroup v2, in virtual machines: one with nothing but a shell as process 1, one with systemd, one with SELinux.
 
 use crate::common::{Call, User, images, vm};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Beginnings of the names of tests that depend on the cgroup version or on the kernel's age (the machine's is Debian's 6.1: no file-backed
@@ -50,7 +52,7 @@ fn pure_cgroup_v2_lane() {
     ];
     // By which AppArmor is told of profiles. Where systemd is process 1 it has mounted it.
     let before = "mount -t securityfs securityfs /sys/kernel/security";
-    println!("{}", boot(&[], files.chain(tests), before, &calls));
+    println!("{}", boot(machine(), files.chain(tests), before, &calls));
 }
 
 /// The runtime's tests of systemd's scopes, the machine's and an ordinary user's, and its callers by scopes.
@@ -64,7 +66,38 @@ fn pure_cgroup_v2_lane_with_systemd() {
     // The user's systemd takes its time to start; the tests that need it wait for it.
     let before = format!("export CARBOY_TEST_USER={}; loginctl enable-linger {} &", user.uid, user.name);
     let calls = ["runtime systemd::".to_owned(), CALLERS_WITH_SYSTEMD.to_owned()];
-    println!("{}", boot(&["-s"], files, &before, &calls));
+    println!("{}", boot(machine().arg("-s"), files, &before, &calls));
+}
+
+/// In qemu's place for the script that boots the machine: its kernel has SELinux as well as AppArmor, and takes one of them.
+const WITH_SELINUX: &str = r#"#!/bin/bash
+PATH=${PATH#*:} arguments=() last=
+for argument; do
+    [ "$last" != -append ] || argument+=" security=selinux"
+    arguments+=("$argument") last=$argument
+done
+exec qemu-system-x86_64 "${arguments[@]}"
+"#;
+
+/// What is loaded at once, by one write, is in force from then on.
+const LOAD_POLICY: &str = "mount -t selinuxfs selinuxfs /sys/fs/selinux &&
+dd if=/scratch/given/policy of=/sys/fs/selinux/load bs=1M status=none && echo 1 > /sys/fs/selinux/enforce || exit";
+
+/// The runtime's tests of labels, under a policy of their own.
+#[test]
+#[ignore = "needs root, a virtual machine with pure cgroup v2 (CARBOY_V2VM), secilc"]
+fn pure_cgroup_v2_lane_with_selinux() {
+    let made = tempfile::tempdir().unwrap();
+    let qemu = made.path().join("qemu-system-x86_64");
+    std::fs::write(&qemu, WITH_SELINUX).unwrap();
+    std::fs::set_permissions(&qemu, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", made.path().display(), std::env::var("PATH").unwrap());
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runtime/selinux.cil");
+    let policy = made.path().join("policy");
+    Call::new("secilc").args(["-f", "/dev/null", "-o"]).arg(&policy).arg(source).ok();
+    let files = [named(vm::built().join("carboy-runtime")), test_program("runtime"), named(policy)];
+    let calls = ["runtime selinux::".to_owned()];
+    println!("{}", boot(machine().env("PATH", path), files, LOAD_POLICY, &calls));
 }
 
 /// A file, and its name in the guest.
@@ -89,14 +122,13 @@ fn test_program(name: &str) -> (PathBuf, String) {
     (path, name.to_owned())
 }
 
+/// What boots a machine.
+fn machine() -> Call {
+    Call::new(std::env::var_os("CARBOY_V2VM").expect("CARBOY_V2VM is not set: run dev/test"))
+}
+
 /// Boots a machine and runs test programs in it, each with beginnings of names.
-fn boot(
-    options: &[&str],
-    files: impl IntoIterator<Item = (PathBuf, String)>,
-    before: &str,
-    calls: &[String],
-) -> String {
-    let machine = std::env::var_os("CARBOY_V2VM").expect("CARBOY_V2VM is not set: run dev/test");
+fn boot(machine: Call, files: impl IntoIterator<Item = (PathBuf, String)>, before: &str, calls: &[String]) -> String {
     // Of this machine's files the guest surely sees those of the folder that it is given: the checkout may be below /tmp, which is its own.
     let out = tempfile::Builder::new().prefix("carboy-lane").tempdir().unwrap();
     let given = out.path().join(vm::GIVEN);
@@ -107,7 +139,7 @@ fn boot(
     std::fs::write(given.join("run"), script(before, calls)).unwrap();
     // From the disk of its own it runs faster.
     let command = format!("cp -r \"$V2VM_OUT/{0}\" /scratch/ && exec bash /scratch/{0}/run", vm::GIVEN);
-    let mut call = Call::new(machine).env("V2VM_OUT", out.path()).args(options);
+    let mut call = machine.env("V2VM_OUT", out.path());
     call.command().current_dir(out.path());
     let done = call.args(["-t", "1700", "--", "bash", "-c", &command]).limit(1750).output();
     let text = done.text();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const APPLETS: &[&str] = &[
     "sh", "true", "false", "cat", "id", "ls", "mount", "hostname", "env", "grep", "touch", "sleep", "tty", "stty",
     "echo", "head", "pwd", "mkdir", "stat", "readlink", "kill", "test", "wc", "chmod", "ulimit", "dd", "rm", "ps",
-    "nproc", "mknod",
+    "nproc", "mknod", "tr",
 ];
 
 static SERIAL: AtomicU32 = AtomicU32::new(0);

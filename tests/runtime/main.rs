@@ -21,6 +21,7 @@ mod mounts;
 mod network_devices;
 mod own_image;
 mod scale;
+mod selinux;
 mod steps;
 mod systemd;
 mod terminal;
