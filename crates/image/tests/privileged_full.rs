@@ -109,3 +109,26 @@ fn tmpfs_with_directories() {
 fn ext4_with_erofs() {
     at_every_write("ext4", SnapshotterChoice::Erofs);
 }
+
+/// A window that finds no room in memory finds none on the disk either: that is said, and nothing is left. A page of it that the disk had
+/// not given would end this process.
+#[test]
+#[ignore = "needs root: mounts"]
+fn a_window_larger_than_the_disk() {
+    let temp = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mount = temp.path().join("mount");
+    fs::create_dir(&mount).unwrap();
+    let _unmount = Unmount(mount.clone());
+    shell(temp.path(), "mount -t tmpfs -o size=24m none mount");
+    let sandbox = Sandbox::within(&mount, SnapshotterChoice::Overlay);
+    let tar = TarBuilder::default().file("x", &[0; 100_000]).finish();
+    let blob = pipe("zstd", &["-q", "-1", "--long=27"], &tar);
+    let intake = sandbox.images.intake().unwrap();
+    let descriptor = descriptor(&blob, carboy_oci::image::media_type::OCI_LAYER_ZSTD);
+    let diff_id = carboy_store::Hasher::digest_of(&tar);
+    let error = intake.ingest_layer(&descriptor, &diff_id, &mut &blob[..], &|_| {}).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("No space left on device"), "{error}: {source}");
+    drop(intake);
+    sandbox.assert_nothing_left();
+}

@@ -6,7 +6,7 @@ mod common;
 
 use carboy_image::SnapshotterChoice::{self, Erofs, Overlay};
 use carboy_image::{ImageError, Images, ImportOptions, LoadSource};
-use carboy_oci::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST};
+use carboy_oci::image::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST};
 use carboy_store::Hasher;
 use common::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -371,6 +371,35 @@ fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// What is written is remembered for 128 MiB, and the layer has more: half of it are pieces from anywhere in that.
+#[test]
+#[ignore = "needs root: mounts"]
+fn a_window_of_128_mebibytes() {
+    let sandbox = Sandbox::new(Erofs);
+    let folder = sandbox.folder("made");
+    // By other processes, whose memory is not this one's.
+    shell(
+        &folder,
+        "head -c 100M /dev/urandom > noise
+         cp noise file
+         for n in $(seq 800); do dd if=noise bs=128k count=1 skip=$((n * 379 % 800)) status=none; done >> file
+         tar -cf tar file
+         zstd -q -1 --long=27 -T2 tar -o blob
+         sha256sum tar blob | cut -c -64 > digests",
+    );
+    let digests = fs::read_to_string(folder.join("digests")).unwrap();
+    let digests: Vec<carboy_oci::Digest> =
+        digests.lines().map(|hex| format!("sha256:{hex}").parse().unwrap()).collect();
+    let size = fs::metadata(folder.join("blob")).unwrap().len();
+    assert!(size < 150 << 20, "{size} bytes: the second half is found in the first, where the window still has it");
+    let blob: carboy_oci::image::Descriptor =
+        serde_json::from_value(json!({ "mediaType": OCI_LAYER_ZSTD, "digest": digests[1], "size": size })).unwrap();
+    let intake = sandbox.images.intake().unwrap();
+    intake.ingest_layer(&blob, &digests[0], &mut fs::File::open(folder.join("blob")).unwrap(), &|_| {}).unwrap();
+    let peak = peak_memory();
+    assert!(peak < 64 << 20, "{peak} bytes");
 }
 
 /// To make as many files takes a file system its minutes: the directory snapshotter gets a tenth of them.

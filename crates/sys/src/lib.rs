@@ -22,9 +22,12 @@ pub mod namespace;
 pub mod priority;
 pub mod process;
 pub mod resolver;
+pub mod scratch;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+#[cfg(feature = "zstd")]
+pub mod zstd;
 
 use rustix::io::Errno;
 

@@ -180,7 +180,7 @@ pub(crate) fn unpacked(
     let packed = Cell::new(0);
     let counted = Counted { inner: io::Cursor::new(magic).chain(stream), count: &packed };
     let mut input = BufReader::with_capacity(256 << 10, counted);
-    let mut reader = format.reader(&mut input).map_err(unreadable)?;
+    let mut reader = format.reader(&mut input, folder).map_err(unreadable)?;
     let mut buffer = vec![0; 256 << 10];
     let (limits, mut size) = (LayerLimits { size: u64::MAX, ..limits }, 0);
     loop {

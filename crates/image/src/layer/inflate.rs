@@ -1,7 +1,15 @@
 //! What a layer blob is compressed with, told by its first bytes, and undoing it.
 
+use super::BUDGET;
+use carboy_sys::scratch::resident;
+use carboy_sys::zstd::Decoder;
 use std::io::{self, BufRead, Read};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::path::Path;
+
+/// Bytes of files that a process has mapped at most while it inflates, but for what one block adds.
+const RESIDENT: usize = 16 << 20;
+/// A block of zstd has at most so many bytes.
+const BLOCK: usize = 128 << 10;
 
 /// How a blob is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,103 +41,123 @@ impl Format {
         }
     }
 
-    /// Undoes it.
-    pub(crate) fn reader<'a>(self, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    /// Undoes it. What zstd has to remember may become a nameless file in `folder`.
+    pub(crate) fn reader<'a>(self, input: impl BufRead + 'a, folder: &Path) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Format::Plain => Box::new(input),
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-            Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
+            Format::Zstd => Box::new(Zstd { input, decoder: Decoder::new(folder.to_owned(), &BUDGET)?, at_end: true }),
         })
     }
 }
 
-/// Bytes of zstd windows that this process holds at a time: layers with large windows are inflated one after the other. What a single
-/// one needs it gets; zstd itself refuses windows beyond 128 MiB.
-const WINDOWS_LIMIT: u64 = 24 << 20;
+/// Frames of zstd, one after the other.
+struct Zstd<R> {
+    input: R,
+    decoder: Decoder,
+    /// Between two frames.
+    at_end: bool,
+}
 
-static WINDOWS: Mutex<u64> = Mutex::new(0);
-static GIVEN_BACK: Condvar = Condvar::new();
-
-/// The right to hold a window, until it is dropped.
-pub(super) struct Window(u64);
-
-impl Window {
-    /// Waits until there is room for the window that a blob with this beginning needs.
-    pub(super) fn wait(begin: &[u8]) -> Self {
-        let size = zstd_window(begin).unwrap_or(0);
-        if size == 0 {
-            return Window(0);
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let room = target.len().min(BLOCK);
+        loop {
+            let available = self.input.fill_buf()?;
+            let ended = available.is_empty();
+            if ended && self.at_end {
+                return Ok(0);
+            }
+            let step = self.decoder.decompress(available, &mut target[..room])?;
+            self.input.consume(step.read);
+            self.at_end = step.at_end;
+            if self.decoder.in_files() > 0 && resident().map_or(true, |bytes| bytes > RESIDENT) {
+                self.decoder.release();
+            }
+            if step.written > 0 {
+                return Ok(step.written);
+            }
+            if ended && !self.at_end {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a frame is cut off"));
+            }
         }
-        let mut held = WINDOWS.lock().unwrap_or_else(PoisonError::into_inner);
-        while *held > 0 && *held + size > WINDOWS_LIMIT {
-            held = GIVEN_BACK.wait(held).unwrap_or_else(PoisonError::into_inner);
-        }
-        *held += size;
-        Window(size)
     }
-}
-
-impl Drop for Window {
-    fn drop(&mut self) {
-        *WINDOWS.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
-        GIVEN_BACK.notify_all();
-    }
-}
-
-/// What the decoder of the first frame must remember of what it has written, in bytes (RFC 8878, 3.1.1.1): its window, but no more than its
-/// content, if it tells that. zstd takes no more memory either (ZSTD_decodingBufferSize_min).
-fn zstd_window(begin: &[u8]) -> Option<u64> {
-    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = begin else { return None };
-    let single = descriptor & 0x20 != 0;
-    // A single segment has no window but its content.
-    let (window, rest) = if single { (u64::MAX, rest) } else { (window(*rest.first()?), &rest[1..]) };
-    // The content's size follows the dictionary's ID.
-    let id = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let length = [usize::from(single), 2, 4, 8][usize::from(descriptor >> 6)];
-    if length == 0 {
-        return Some(window);
-    }
-    let field = rest.get(id..id + length)?;
-    let size = field.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
-    Some(window.min(if length == 2 { size + 256 } else { size }))
-}
-
-/// A window by its descriptor.
-fn window(byte: u8) -> u64 {
-    let base = 1u64 << (10 + (byte >> 3));
-    base + base / 8 * u64::from(byte & 7)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carboy_sys::scratch::Budget;
+    use std::io::Write;
 
-    #[test]
-    fn the_window_is_read_from_the_frame() {
-        let noise: Vec<u8> = (0..400_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    static NONE: Budget = Budget::new(0);
+
+    /// A frame that does not tell its size.
+    fn frame(content: &[u8], window_log: u32) -> Vec<u8> {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.window_log(20).unwrap();
-        io::Write::write_all(&mut encoder, &noise).unwrap();
-        assert_eq!(zstd_window(&encoder.finish().unwrap()), Some(1 << 20));
-        let whole = zstd::bulk::compress(&noise[..100_000], 1).unwrap();
-        assert_eq!(zstd_window(&whole), Some(100_000));
-        let small = zstd::bulk::compress(&noise[..200], 1).unwrap();
-        assert_eq!(zstd_window(&small), Some(200));
-        assert_eq!((zstd_window(b"\x1f\x8b"), zstd_window(&whole[..5])), (None, None));
-        // 128 MiB, of which 1 MiB is used.
-        let large = [0x28, 0xb5, 0x2f, 0xfd, 2 << 6, 17 << 3, 0, 0, 16, 0];
-        assert_eq!((zstd_window(&large), zstd_window(&large[..8])), (Some(1 << 20), None));
+        encoder.window_log(window_log).unwrap();
+        encoder.long_distance_matching(true).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn inflated(bytes: &[u8], budget: &'static Budget) -> (io::Result<Vec<u8>>, usize) {
+        // Not a tmpfs, if that can be had.
+        let decoder = Decoder::new("/var/tmp".into(), budget).unwrap();
+        // Small pieces, so that all that can be cut is.
+        let mut reader = Zstd { input: io::BufReader::with_capacity(1021, bytes), decoder, at_end: true };
+        let mut content = Vec::new();
+        let read = reader.read_to_end(&mut content).map(|_| content);
+        (read, reader.decoder.in_files())
     }
 
     #[test]
-    fn a_large_window_waits_for_the_others() {
-        let mut begin = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 15 << 3];
-        let (one, other) = (Window::wait(&begin), Window::wait(b"plain"));
-        begin[5] = 13 << 3;
-        let waiting = std::thread::spawn(move || Window::wait(&begin).0);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        assert!(!waiting.is_finished());
-        drop((one, other));
-        assert_eq!(waiting.join().unwrap(), 8 << 20);
+    fn windows_in_files_and_in_memory_give_the_same() {
+        let noise: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let content = [&noise[..], &[7; 3_000_000], &noise[..]].concat();
+        let skipped = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        // Windows that grow and shrink, frames of which nothing is kept, one that is empty, and one that tells its size.
+        let blob = [
+            &skipped[..],
+            &frame(&content[..100_000], 17),
+            &frame(&content, 27),
+            &frame(b"", 20),
+            &skipped,
+            &frame(&content, 22),
+            &zstd::bulk::compress(&content, 1).unwrap(),
+            &skipped,
+        ]
+        .concat();
+        let expected = [&content[..100_000], &content, &content, &content].concat();
+        let (read, in_files) = inflated(&blob, &NONE);
+        assert!(read.unwrap() == expected);
+        assert!(in_files >= 128 << 20, "{in_files}");
+        let (read, in_files) = inflated(&blob, &super::BUDGET);
+        assert!(read.unwrap() == expected && in_files >= 128 << 20);
+        let small = frame(&content, 20);
+        let (read, in_files) = inflated(&small, &super::BUDGET);
+        assert!(read.unwrap() == content && in_files == 0);
+    }
+
+    #[test]
+    fn damage_is_refused() {
+        let whole = frame(&[b'x'; 5000], 27);
+        for cut in [1, 3, 5, 6, 9, whole.len() - 5, whole.len() - 1] {
+            assert!(inflated(&whole[..cut], &NONE).0.is_err(), "{cut} bytes");
+        }
+        let mut wrong = whole.clone();
+        *wrong.last_mut().unwrap() ^= 1;
+        assert!(inflated(&wrong, &NONE).0.unwrap_err().to_string().contains("checksum"));
+        let after = [&whole[..], b"no frame"].concat();
+        assert!(inflated(&after, &NONE).0.is_err());
+        // 256 MiB, and a size of 2^60: refused, and nothing is taken for what it claims.
+        let large = [0x28, 0xb5, 0x2f, 0xfd, 3 << 6, 18 << 3, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0];
+        let (read, in_files) = inflated(&large, &NONE);
+        assert!(read.unwrap_err().to_string().contains("memory") && in_files == 0);
+        let mut claims = large;
+        claims[5] = 17 << 3;
+        let (read, in_files) = inflated(&claims, &NONE);
+        assert!(read.is_err() && in_files < 129 << 20, "{in_files}");
     }
 }

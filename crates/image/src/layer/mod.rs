@@ -13,9 +13,14 @@ use carboy_oci::Digest;
 use carboy_oci::image::Descriptor;
 use carboy_state::file::{FileError, read_json_if_exists};
 use carboy_store::Ingest;
+use carboy_sys::scratch::Budget;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
+
+/// Memory that all layers of this process together take for what grows with them: zstd's windows, trees of names. What goes beyond is a
+/// file's.
+pub(crate) static BUDGET: Budget = Budget::new(20 << 20);
 
 /// Told how many bytes of a blob have been read so far.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);

@@ -12,7 +12,7 @@
 //! damaged download is reported as what it is, a wrong digest, and not as a strange tar.
 
 use super::buffers::{Buffer, ChannelReader, Pool, channel, is_hole};
-use super::inflate::{Format, Window};
+use super::inflate::Format;
 use super::{LayerIngest, LayerRecord, Progress};
 use crate::LayerError;
 use crate::dropped::DROPPED;
@@ -56,11 +56,7 @@ pub(super) fn run(layer: LayerIngest<'_>, src: &mut dyn Read, progress: Progress
         let (to_hash, mut hashed) = channel();
         let (to_unpack, mut tar) = channel();
         let limit = layer.images.limits.of_blob(layer.blob.size);
-        let begin: Vec<u8> = first.iter().flat_map(|buffer| buffer.iter().take(32).copied()).collect();
-        let inflate = spawn(scope, "inflate", move || {
-            let _window = Window::wait(&begin);
-            inflate(format, raw, &[to_hash, to_unpack], limit)
-        })?;
+        let inflate = spawn(scope, "inflate", move || inflate(format, raw, folder, &[to_hash, to_unpack], limit))?;
         let mut hasher = Hasher::like(&layer.diff_id);
         let hash = spawn(scope, "hash", move || {
             while let Some(buffer) = hashed.next_buffer() {
@@ -239,6 +235,7 @@ enum Inflated {
 fn inflate(
     format: Format,
     mut raw: ChannelReader,
+    folder: &Path,
     next: &[SyncSender<Arc<Buffer>>],
     (limit, what): (u64, &'static str),
 ) -> Result<Inflated, LayerError> {
@@ -260,7 +257,7 @@ fn inflate(
     }
     let failed = |source| LayerError::Inflate { format: format.name(), source };
     let pool = Pool::default();
-    let mut reader = format.reader(raw).map_err(failed)?;
+    let mut reader = format.reader(raw, folder).map_err(failed)?;
     while let Some(buffer) = pool.fill(|target| reader.read(target)).map_err(failed)? {
         if !pass_on(buffer)? {
             return Ok(Inflated::Stopped);
