@@ -197,14 +197,26 @@ fn hierarchies_that_are_not_where_their_names_say_are_done_without() {
     if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         return;
     }
-    for hierarchy in ["pids", "blkio", "unified"] {
+    // In place of what is there, the same without a directory: one that is removed would be gone for the host, too.
+    let without = r#"mount -t tmpfs new $PLACE && for d in /sys/fs/cgroup/*; do
+            if [ -L $d ]; then cp -P $d $PLACE
+            elif [ ${d##*/} != pids ]; then mkdir $PLACE/${d##*/} && mount --bind $d $PLACE/${d##*/}; fi || exit
+        done && mount --rbind $PLACE /sys/fs/cgroup"#;
+    let unmount = |name: &str| format!("umount /sys/fs/cgroup/{name}");
+    let hidden = ["pids", "blkio", "unified"].map(|name| (name, unmount(name)));
+    for (hierarchy, hide) in hidden.into_iter().chain([("pids", without.to_owned())]) {
         let mut bundle = Bundle::script("cat /proc/self/cgroup");
         // In one of its own it would see roots only.
         bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "cgroup");
         bundle.command(&[]);
-        let script = format!("mount --make-rprivate / && umount /sys/fs/cgroup/{hierarchy} && exec \"$@\"");
+        let script = format!("mount --make-rprivate / && {hide} && exec \"$@\"");
         let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", &script, "sh", binary(), "--root"]).arg(bundle.state_root());
+        let place = bundle.path().join("hierarchies");
+        std::fs::create_dir(&place).unwrap();
+        command
+            .args(["-m", "sh", "-c", &script, "sh", binary(), "--root"])
+            .arg(bundle.state_root())
+            .env("PLACE", place);
         command.args(["run", &bundle.name]).current_dir(bundle.path()).stdin(Stdio::null());
         let text = Said::from(command.output().unwrap()).good();
         let line = |key: &str| text.lines().find(|line| line.contains(key)).unwrap_or_default().to_owned();

@@ -5,6 +5,7 @@
 
 use crate::dir;
 use crate::error::CgroupError;
+use crate::path::memberships;
 use carboy_sys::mountinfo;
 use rustix::fs::{CWD, Dir, FileType, FsWord, Mode as OpenMode, OFlags, openat, statfs};
 use std::cell::OnceCell;
@@ -100,10 +101,8 @@ impl Hierarchies {
         Self::find(|| {
             let base = Path::new(STANDARD);
             let mut found = Hierarchies::default();
-            for line in own.text().ok()?.lines() {
-                let name = line.split(':').nth(1)?;
-                let name = name.strip_prefix("name=").unwrap_or(name);
-                match name {
+            for (controllers, _) in memberships(own.text().ok()?) {
+                match controllers.strip_prefix("name=").unwrap_or(controllers) {
                     // A mistake here would not show as a file that is missing.
                     "" if matches!(Kind::of(&base.join("unified")), Some(Kind::V2)) => {
                         found.unified = Some(base.join("unified"));

@@ -53,23 +53,33 @@ impl CgroupPath {
     }
 }
 
-/// `/proc/self/cgroup` by controller, paths without the leading slash (cgroups(7)).
+/// The lines of `/proc/self/cgroup`, in their order: the controllers of a hierarchy, separated by commas, none for the unified one; the
+/// path without the leading slash (cgroups(7)).
+pub(crate) fn memberships(text: &str) -> impl Iterator<Item = (&str, &Path)> {
+    text.lines().filter_map(|line| {
+        let (_, line) = line.split_once(':')?;
+        let (controllers, path) = line.split_once(':')?;
+        Some((controllers, Path::new(path.trim_start_matches('/'))))
+    })
+}
+
+/// The same by controller.
 pub(crate) fn parse_own(text: &str) -> BTreeMap<String, PathBuf> {
-    let mut own = BTreeMap::new();
-    for line in text.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        if let (Some(controllers), Some(path)) = (parts.next(), parts.next()) {
-            for controller in controllers.split(',') {
-                own.insert(controller.to_owned(), PathBuf::from(path.trim_start_matches('/')));
-            }
-        }
-    }
-    own
+    let each = memberships(text).flat_map(|(controllers, path)| controllers.split(',').map(move |name| (name, path)));
+    each.map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memberships_are_in_order_and_their_paths_may_hold_colons() {
+        let text = "8:cpu,cpuacct:/a:b\n1:name=systemd:/\nnonsense\n0::/c\n";
+        let all: Vec<_> = memberships(text).map(|(names, path)| (names, path.to_str().unwrap())).collect();
+        assert_eq!(all, [("cpu,cpuacct", "a:b"), ("name=systemd", ""), ("", "c")]);
+        assert_eq!(parse_own(text).keys().collect::<Vec<_>>(), ["", "cpu", "cpuacct", "name=systemd"]);
+    }
 
     #[test]
     fn absolute_relative_and_refused() {
