@@ -20,6 +20,7 @@ mod life;
 mod mounts;
 mod network_devices;
 mod own_image;
+mod refused_calls;
 mod scale;
 mod selinux;
 mod steps;

@@ -3,20 +3,26 @@
 use crate::common::Bundle;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, ExitStatus, Stdio};
 
 #[test]
 #[ignore = "needs root: makes containers"]
 fn neither_link_nor_mapping_leads_to_a_writable_mount() {
+    create_behind_read_only_mounts(|mut create| create.status().unwrap());
+}
+
+/// Creates a container by a copy of the runtime that could be written to, and looks at what init shows of it.
+pub(crate) fn create_behind_read_only_mounts(call: impl FnOnce(Command) -> ExitStatus) {
     let bundle = Bundle::new();
     let program = bundle.path().join("runtime");
     crate::common::copy_binary(&program);
     let file = std::fs::metadata(&program).unwrap();
     // What writes the configuration.
     drop(bundle.command(&[]));
-    let mut command = std::process::Command::new(&program);
+    let mut command = Command::new(&program);
     command.arg("--root").arg(bundle.state_root()).args(["create", "-b"]).arg(bundle.path()).arg(&bundle.name);
-    let null = || std::process::Stdio::null();
-    assert!(command.stdin(null()).stdout(null()).stderr(null()).status().unwrap().success());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(call(command).success());
     let pid = bundle.state()["pid"].as_i64().unwrap();
     // init waits for `start`: a copy of the runtime, in the container.
     let exe = format!("/proc/{pid}/exe");

@@ -151,3 +151,23 @@ fn an_ordinary_user_runs_a_container() {
     rootless(&bundle, &["delete", "-f", "two"]).good();
     assert_eq!(std::fs::read_dir(own.join("state")).unwrap().count(), 0);
 }
+
+/// Of a program of root's that somebody else calls (set-user-ID) only the effective ID is root's.
+#[test]
+#[ignore = "needs root: makes containers"]
+fn root_is_root_whatever_the_runtime_was_started_as() {
+    let ids = "grep -E '^[UG]id:' /proc/self/status";
+    let mut bundle = Bundle::script(ids);
+    let as_called = |ids: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(ids).arg(crate::common::binary()).arg("--root").arg(bundle.state_root());
+        crate::common::Said::from(command.args(["run", &bundle.name]).current_dir(bundle.path()).output().unwrap())
+    };
+    bundle.command(&[]);
+    for ids in [["--ruid=12345", "--euid=0"], ["--rgid=12345", "--egid=0"]] {
+        let ids = [&ids[..], if ids[0].contains("gid") { &["--clear-groups"] } else { &[] }].concat();
+        assert_eq!(as_called(&ids).good(), "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n", "{ids:?}");
+    }
+    bundle.set("process/user/gid", json!(5));
+    assert_eq!(bundle.run().good(), "Uid:\t0\t0\t0\t0\nGid:\t5\t5\t5\t5\n");
+}

@@ -177,3 +177,28 @@ fn a_label_reaches_the_mounts() {
     let masks = |action: &Action| matches!(action, Action::Mask(_, Some(label)) if label == "u:r:t:s0:c1,c2");
     assert!(plan.steps.iter().any(|step| masks(&step.action)));
 }
+
+#[test]
+fn only_root_of_the_runtime_s_own_user_namespace_stays_root() {
+    let stays = |namespace: serde_json::Value, uid: u32, gid: u32| {
+        let spec = spec(|value| {
+            value["linux"]["namespaces"].as_array_mut().unwrap().push(namespace.clone());
+            if namespace == json!({ "type": "user" }) {
+                value["linux"]["uidMappings"] = json!([{ "containerID": 0, "hostID": 1, "size": 9 }]);
+                value["linux"]["gidMappings"] = value["linux"]["uidMappings"].clone();
+            }
+            value["process"]["user"] = json!({ "uid": uid, "gid": gid });
+        });
+        let plan = planned(&spec, &Host::default()).unwrap();
+        let identity = plan.steps.into_iter().find_map(|step| match step.action {
+            Action::Identity(identity) => Some(identity),
+            _ => None,
+        });
+        identity.unwrap().root_stays
+    };
+    let ipc = json!({ "type": "ipc" });
+    assert!(stays(ipc.clone(), 0, 0));
+    assert!(!stays(ipc.clone(), 0, 1) && !stays(ipc, 1, 0));
+    assert!(!stays(json!({ "type": "user" }), 0, 0), "it may have no root, or another");
+    assert!(!stays(json!({ "type": "user", "path": "/u" }), 0, 0));
+}
