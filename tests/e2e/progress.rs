@@ -1,6 +1,7 @@
 //! What pulls and pushes look like on a terminal, through a connection slow enough to be watched.
 
 use crate::common::images::{self, Entry};
+use crate::common::terminal::Terminal;
 use crate::common::{Env, Registry};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -64,16 +65,21 @@ fn image(registry: &Registry) -> (String, String) {
     (name, layer)
 }
 
+/// A pull at so many bytes a second that is under way: the image, its layer's short digest, the terminal, and what modes that had before.
+fn slow_pull(env: &Env, registry: &Registry, bytes_per_second: usize) -> (String, String, Terminal, String) {
+    let (name, layer) = image(registry);
+    let name = name.replace(&registry.address, &slow(&registry.address, bytes_per_second));
+    let mut terminal = env.terminal(["pull", &name]);
+    let before = terminal.modes();
+    terminal.expect(&format!("{layer}: Downloading"));
+    (name, layer, terminal, before)
+}
+
 #[test]
 #[ignore = "needs root, docker-registry"]
 fn a_line_for_each_layer_with_bytes_and_rate() {
     let (env, registry) = (Env::new(), Registry::start());
-    let (name, layer) = image(&registry);
-    let name = name.replace(&registry.address, &slow(&registry.address, 2_000_000));
-    let mut terminal = env.terminal(["pull", &name]);
-    let before = terminal.modes();
-    terminal.expect("plain: Pulling from team/noise");
-    terminal.expect(&format!("{layer}: Downloading"));
+    let (name, layer, mut terminal, before) = slow_pull(&env, &registry, 2_000_000);
     terminal.expect("MB/s");
     terminal.resize(24, 50);
     let narrow_from = terminal.screen().len();
@@ -81,6 +87,7 @@ fn a_line_for_each_layer_with_bytes_and_rate() {
     assert_eq!(terminal.modes(), before);
     let screen = terminal.screen();
     let lines = drawn(&screen);
+    assert!(lines[0].ends_with("plain: Pulling from team/noise"), "{lines:?}");
     let line = lines.iter().find(|line| line.contains("[=") && line.contains(">")).expect("a bar");
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!((words[0], words[1]), (&*format!("{layer}:"), "Downloading"), "{line}");
@@ -119,11 +126,7 @@ fn a_line_for_each_layer_with_bytes_and_rate() {
 #[ignore = "needs root, docker-registry"]
 fn an_interrupt_ends_it_at_once_and_leaves_nothing() {
     let (env, registry) = (Env::new(), Registry::start());
-    let (name, layer) = image(&registry);
-    let name = name.replace(&registry.address, &slow(&registry.address, 200_000));
-    let mut terminal = env.terminal(["pull", &name]);
-    let before = terminal.modes();
-    terminal.expect(&format!("{layer}: Downloading"));
+    let (_, _, mut terminal, before) = slow_pull(&env, &registry, 200_000);
     terminal.expect("kB/s");
     let pressed = std::time::Instant::now();
     terminal.send("\x03");

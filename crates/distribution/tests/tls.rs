@@ -74,6 +74,14 @@ fn without_verification_plain_http_is_taken_too() {
     fetch(server.address, true).unwrap();
 }
 
+/// Passes everything on, both ways, between a client and `target`.
+fn relay(mut client: TcpStream, target: SocketAddr) {
+    let mut server = TcpStream::connect(target).unwrap();
+    let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+    std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+}
+
 /// A proxy that knows CONNECT and leads everything to `target`; returns its address. What it was asked is sent to `asked`.
 fn proxy_to(target: SocketAddr, asked: std::sync::mpsc::Sender<String>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -87,10 +95,7 @@ fn proxy_to(target: SocketAddr, asked: std::sync::mpsc::Sender<String>) -> Socke
             }
             asked.send(String::from_utf8(head).unwrap()).unwrap();
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-            let mut server = TcpStream::connect(target).unwrap();
-            let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
-            std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+            relay(client, target);
         }
     });
     address
@@ -132,10 +137,7 @@ fn socks_to(target: SocketAddr, asked: std::sync::mpsc::Sender<String>) -> Socke
             let port = u16::from_be_bytes([port[0], port[1]]);
             asked.send(format!("{}:{port}", String::from_utf8(name).unwrap())).unwrap();
             client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
-            let mut server = TcpStream::connect(target).unwrap();
-            let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
-            std::thread::spawn(move || std::io::copy(&mut client, &mut server));
+            relay(client, target);
         }
     });
     address

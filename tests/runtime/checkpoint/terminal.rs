@@ -40,16 +40,21 @@ fn echoing() -> Bundle {
     Bundle::script("i=0; while read line; do i=$((i+1)); echo \"said $i: <$line>\"; done; exit 5")
 }
 
-#[test]
-#[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
-fn a_shell_goes_on_at_another_terminal() {
+/// One that was told something at a terminal before it was saved in `images`.
+fn checkpointed_in_conversation() -> Bundle {
     assert!(criu_works());
     let mut bundle = echoing();
     bundle.set("process/terminal", json!(true));
     let mut master = with_console(&bundle, &["run"]);
     converse(&mut master, "one\n", "said 1: <one>");
     bundle.call(&["checkpoint", "--image-path=images", &bundle.name]).good();
-    drop(master);
+    bundle
+}
+
+#[test]
+#[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
+fn a_shell_goes_on_at_another_terminal() {
+    let bundle = checkpointed_in_conversation();
     bundle.call(&["restore", "--image-path=images", "-d", &bundle.name]).fails_with(1, "console socket");
     let mut master = with_console(&bundle, &["restore", "--image-path=images", "--work-path=work"]);
     converse(&mut master, "two\n", "said 2: <two>");
@@ -62,13 +67,7 @@ fn a_shell_goes_on_at_another_terminal() {
 #[test]
 #[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
 fn a_shell_goes_on_before_who_restores_it() {
-    assert!(criu_works());
-    let mut bundle = echoing();
-    bundle.set("process/terminal", json!(true));
-    let mut master = with_console(&bundle, &["run"]);
-    converse(&mut master, "one\n", "said 1: <one>");
-    bundle.call(&["checkpoint", "--image-path=images", &bundle.name]).good();
-    drop(master);
+    let bundle = checkpointed_in_conversation();
     let terminal = Terminal::new();
     let mut restored = terminal.spawn(bundle.command(&["restore", "--image-path=images", &bundle.name]));
     terminal.type_in("two\r");
