@@ -157,11 +157,26 @@ fn cve_2026_41579_dev_is_swapped() {
 #[ignore = "needs root: makes containers"]
 fn the_working_directory_is_made_inside() {
     let outside = Outside::new();
-    for target in [outside.relative(), outside.path().display().to_string()] {
-        let mut bundle = Bundle::script("ls -d /proc/self/cwd/..");
-        symlink(&target, bundle.rootfs().join("link")).unwrap();
+    let with_link = |target: &str| {
+        let mut bundle = Bundle::script("pwd");
+        symlink(target, bundle.rootfs().join("link")).unwrap();
         bundle.set("process/cwd", json!("/link/made/here"));
-        bundle.run().good();
+        bundle
+    };
+    let path = outside.path().to_str().unwrap();
+    for target in [&outside.relative(), path] {
+        let bundle = with_link(target);
+        assert_eq!(bundle.run().good(), format!("{path}/made/here\n"));
         outside.is_untouched();
+        assert!(bundle.rootfs().join(&path[1..]).join("made/here").is_dir());
     }
+    // The root that the container has by then keeps those in. Where it sees the host's processes, their links lead out of any root.
+    let mut bundle = with_link(&format!("/proc/{}/root{path}", std::process::id()));
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "pid");
+    let said = bundle.run();
+    outside.is_untouched();
+    said.fails_with(
+        1,
+        "chdir to cwd (\"/link/made/here\") set in config.json failed: too many levels of symbolic links",
+    );
 }
