@@ -4,12 +4,18 @@
 //! container's first process those of [`Actor::Init`], each in order; [`Action::Tell`] is where one waits for the other.
 //! `report` shows a step to people; nothing here performs one.
 
-use carboy_oci::runtime::{Hook, IdMapping};
-use carboy_state::process::ProcessRef;
-use carboy_sys::mount::Change;
+mod birth;
+mod mount;
+mod process;
+
+use carboy_oci::runtime::Hook;
 use carboy_sys::priority::SchedAttr;
 use carboy_wire::plan::Actor;
 use std::borrow::Cow;
+
+pub use birth::{Appearance, Birth, IdMaps, Join, Place};
+pub use mount::{DeviceNode, MapOf, MountMap, MountSource, MountStep};
+pub use process::{CapabilityMasks, Filter, Identity, Limit, Program};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -148,70 +154,6 @@ pub enum Action {
     Execute(Program),
 }
 
-/// How the init process comes to be.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Birth {
-    /// Namespaces to create with it (`carboy_sys::clone::flag`).
-    pub create: u64,
-    /// PID namespace to join first: only children enter it.
-    pub pid_namespace: Option<Place>,
-    /// Namespaces to join by an intermediate process, because the user namespace comes before all others.
-    pub through: Vec<Join>,
-}
-
-/// With what a process comes into a PID namespace where others can look into it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Appearance {
-    /// Descriptors after 2 that are the program's.
-    pub preserved: u32,
-    /// Capabilities that it keeps, as a bit mask; `None` is all.
-    pub capabilities: Option<u64>,
-}
-
-/// Namespaces to enter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Join {
-    /// Bits of clone(2); one if the place is a path.
-    pub flags: u64,
-    /// Where they are.
-    pub place: Place,
-}
-
-/// Where a namespace is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A file.
-    Path(String),
-    /// The namespaces of a process.
-    Process(ProcessRef),
-}
-
-/// ID maps of a new user namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdMaps {
-    /// User IDs.
-    pub uid: Vec<IdMapping>,
-    /// Group IDs.
-    pub gid: Vec<IdMapping>,
-    /// Use newuidmap and newgidmap.
-    pub helpers: bool,
-    /// setgroups(2) must be denied before an unprivileged group map is accepted (user_namespaces(7)).
-    pub deny_setgroups: bool,
-}
-
-/// A resource limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Name without `RLIMIT_`, in lower case.
-    pub name: &'static str,
-    /// Which.
-    pub resource: rustix::process::Resource,
-    /// Soft limit; `None` is unlimited.
-    pub soft: Option<u64>,
-    /// Hard limit.
-    pub hard: Option<u64>,
-}
-
 /// When hooks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -255,146 +197,4 @@ pub enum Signal {
     Created,
     /// Runtime: recorded; execute as soon as you are ready (`run`, `exec`), or wait for `start` (`create`).
     Proceed,
-}
-
-/// A mount.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct MountStep {
-    /// Absolute path in the container.
-    pub destination: String,
-    /// What is mounted.
-    pub source: MountSource,
-    /// Attributes of the mount.
-    pub attributes: Change,
-    /// Attributes of the mount and all below it.
-    pub recursive: Change,
-    /// Propagation changes, in order: flag, recursive.
-    pub propagation: Vec<(u64, bool)>,
-    /// Options of the file system: key, value.
-    pub data: Vec<(String, Option<String>)>,
-    /// Whether a tmpfs begins with what it covers.
-    pub copy_up: bool,
-    /// How owners are shown.
-    pub id_map: Option<MountMap>,
-    /// SELinux label: of a file system that may not take one as an option, then of its root; of the tmpfs that holds v1 hierarchies.
-    pub label: Option<String>,
-}
-
-/// An idmapped mount (mount_setattr(2)).
-#[derive(Debug, Clone, PartialEq)]
-pub struct MountMap {
-    /// The maps.
-    pub of: MapOf,
-    /// Whether they hold for what lies below it, too.
-    pub recursive: bool,
-}
-
-/// Where the maps of a mount come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum MapOf {
-    /// User IDs, group IDs.
-    Ranges(Vec<IdMapping>, Vec<IdMapping>),
-    /// The file of a user namespace.
-    Namespace(String),
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub enum MountSource {
-    /// Nothing: an existing mount is changed.
-    #[default]
-    Existing,
-    /// A new file system.
-    New {
-        /// Type.
-        kind: String,
-        /// Source.
-        source: String,
-    },
-    /// A path of the host, absolute.
-    Bind {
-        /// The path.
-        path: String,
-        /// With the mounts below it.
-        recursive: bool,
-        /// Whether the runtime opens it and hands it over ([`Action::OpenSource`]).
-        handed: bool,
-    },
-    /// The cgroup file systems.
-    Cgroup(crate::cgroups::View),
-}
-
-/// A device node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceNode {
-    /// Path in the container.
-    pub path: String,
-    /// `c`, `b` or `p`.
-    pub kind: char,
-    /// Major number.
-    pub major: u32,
-    /// Minor number.
-    pub minor: u32,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Bind the host's node instead of making one (in a user namespace).
-    pub bind: bool,
-    /// One that every container has, which takes the place of what an image left there.
-    pub usual: bool,
-}
-
-/// A system call filter, compiled.
-#[derive(Debug, Clone)]
-pub struct Filter {
-    /// BPF.
-    pub program: Vec<carboy_seccomp::SockFilter>,
-    /// `SECCOMP_FILTER_FLAG_…` bits.
-    pub flags: u32,
-    /// Socket to which the descriptor of notifications is sent, with metadata.
-    pub listener: Option<(String, String)>,
-}
-
-/// Who the program is. Sets of capabilities are bit masks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// User ID.
-    pub uid: u32,
-    /// Group ID.
-    pub gid: u32,
-    /// Whether root of the runtime's own user namespace stays root of it.
-    pub root_stays: bool,
-    /// Supplementary groups; `None` leaves them alone where the kernel denies setgroups(2).
-    pub groups: Option<Vec<u32>>,
-    /// File mode creation mask.
-    pub umask: Option<u32>,
-    /// Bounding, effective, permitted, inheritable, ambient.
-    pub capabilities: Option<CapabilityMasks>,
-}
-
-/// The five sets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CapabilityMasks {
-    /// Limit of what execve can give.
-    pub bounding: u64,
-    /// In force.
-    pub effective: u64,
-    /// May be put in force.
-    pub permitted: u64,
-    /// Kept over execve.
-    pub inheritable: u64,
-    /// Given to programs without file capabilities.
-    pub ambient: u64,
-}
-
-/// The program.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Program {
-    /// Arguments, the name first.
-    pub args: Vec<String>,
-    /// Environment.
-    pub env: Vec<String>,
 }
