@@ -98,7 +98,7 @@ impl Engine {
     }
 }
 
-fn exec_process(container: &Container, request: &ExecRequest, root: PathBuf) -> Result<Process> {
+fn exec_process(container: &Container, request: &ExecRequest, root: PathBuf) -> Result<Box<Process>> {
     let spec: Spec = read_json(&container.dir.join(CONFIG))?;
     let mut process = spec.process.unwrap_or_default();
     let files = union::Union::open(&[root])?;

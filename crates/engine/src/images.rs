@@ -103,7 +103,8 @@ pub(crate) fn report_variable(
 ) -> Option<String> {
     config.labels.get(carboy_hello::LABEL)?;
     let mut context = carboy_hello::Context::of_this_process(started());
-    if let Some(Ok(summary)) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()).map(carboy_seccomp::summary)
+    if let Some(Ok(summary)) =
+        spec.linux.as_ref().and_then(|linux| linux.seccomp.as_deref()).map(carboy_seccomp::summary)
     {
         context = context.calls(summary.allowed, summary.conditional, summary.refused);
     }

@@ -72,7 +72,7 @@ pub fn was_misled() -> bool {
 /// Where the container's cgroup will be and what it will have.
 pub fn plan(spec: &Spec, id: &str, driver: Driver, search: Search) -> Result<(Placement, View, Record)> {
     let linux = spec.linux.as_ref();
-    let resources = linux.and_then(|l| l.resources.as_ref());
+    let resources = linux.and_then(|l| l.resources.as_deref());
     let own = OwnCgroups::default();
     let found = match search {
         Search::Quick => Hierarchies::guess(&own),

@@ -1,23 +1,20 @@
 //! What must be known of the host to make a plan.
 
 use crate::plan::Host;
-use carboy_oci::runtime::Spec;
+use carboy_oci::runtime::{Linux, Process};
 use rustix::io::Errno;
 use std::path::Path;
 
 /// Asks only what the configuration makes relevant.
-pub fn facts(spec: &Spec) -> Host {
-    let process = spec.process.as_ref();
+pub fn facts(process: Option<&Process>, linux: Option<&Linux>) -> Host {
     let apparmor = process.and_then(|p| p.apparmor_profile.as_ref()).is_some_and(|profile| !profile.is_empty());
-    let labels =
-        [process.and_then(|p| p.selinux_label.as_ref()), spec.linux.as_ref().and_then(|l| l.mount_label.as_ref())];
+    let labels = [process.and_then(|p| p.selinux_label.as_ref()), linux.and_then(|l| l.mount_label.as_ref())];
     let labels: Vec<&String> = labels.into_iter().flatten().filter(|label| !label.is_empty()).collect();
     let selinux = !labels.is_empty() && Path::new("/sys/fs/selinux/enforce").exists();
     let unknown = labels.into_iter().filter(|label| selinux && is_unknown(label));
-    let network = spec.linux.as_ref().and_then(|l| l.namespaces.iter().find(|n| n.kind == "network"));
+    let network = linux.and_then(|l| l.namespaces.iter().find(|n| n.kind == "network"));
     // Only where parameters are to be set does it matter whose they are.
-    let joined =
-        network.filter(|_| spec.linux.as_ref().is_some_and(|l| !l.sysctl.is_empty())).and_then(|n| n.path.as_deref());
+    let joined = network.filter(|_| linux.is_some_and(|l| !l.sysctl.is_empty())).and_then(|n| n.path.as_deref());
     let capabilities = process.filter(|p| p.capabilities.is_some()).and_then(|_| carboy_sys::process::capget().ok());
     let (euid, egid) = carboy_sys::process::ids_at_start();
     Host {

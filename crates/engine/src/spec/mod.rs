@@ -85,19 +85,19 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
         hostname: namespaces::has_uts(inputs.request).then(|| inputs.hostname.to_owned()),
         domainname: inputs.request.domainname.clone(),
         mounts: mounts::mounts(inputs)?,
-        linux: Some(Linux {
+        linux: Some(Box::new(Linux {
             namespaces: namespaces::namespaces(inputs.request, inputs.host),
             cgroups_path: resources::cgroup_path(inputs)?,
-            resources: resources::resources(inputs)?,
+            resources: resources::resources(inputs)?.map(Box::new),
             devices: devices::spec_devices(inputs),
             sysctl: inputs.request.sysctls.clone(),
-            seccomp: security::seccomp(inputs.request, &capabilities)?,
+            seccomp: security::seccomp(inputs.request, &capabilities)?.map(Box::new),
             masked_paths: masks.masked,
             readonly_paths: masks.read_only,
             rootfs_propagation: propagation.map(str::to_owned),
             ..Linux::default()
-        }),
-        process: Some(process::process(inputs, capabilities)?),
+        })),
+        process: Some(Box::new(process::process(inputs, capabilities)?)),
         ..Spec::default()
     })
 }

@@ -14,7 +14,7 @@ data! {
         /// Kernel parameters of the container's namespaces.
         sysctl: BTreeMap<String, String>,
         /// Resource limits.
-        resources: Option<Resources>,
+        resources: Option<Box<Resources>>,
         /// Path of the cgroup, or `slice:prefix:name` for systemd.
         cgroups_path: Option<String>,
         /// Namespaces to create or join.
@@ -24,7 +24,7 @@ data! {
         /// Network devices to move in, by host name.
         net_devices: BTreeMap<String, NetDevice>,
         /// System call filter.
-        seccomp: Option<Seccomp>,
+        seccomp: Option<Box<Seccomp>>,
         /// `private`, `slave`, `shared`, `unbindable` and their `r…` forms.
         rootfs_propagation: Option<String>,
         /// Paths made unreadable.
@@ -34,7 +34,7 @@ data! {
         /// SELinux label of mounts.
         mount_label: Option<String>,
         /// Intel Resource Director Technology.
-        intel_rdt: Option<IntelRdt>,
+        intel_rdt: Option<Box<IntelRdt>>,
         /// Execution domain.
         personality: Option<Personality>,
         /// Offsets of the time namespace, by clock.

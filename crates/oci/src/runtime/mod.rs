@@ -59,7 +59,7 @@ data! {
         /// Version of the runtime-spec (`ociVersion`).
         oci_version: String,
         /// The process.
-        process: Option<Process>,
+        process: Option<Box<Process>>,
         /// The root file system.
         root: Option<Root>,
         /// Host name, in a new UTS namespace.
@@ -69,11 +69,11 @@ data! {
         /// Mounts, in order.
         mounts: Vec<Mount>,
         /// Hooks.
-        hooks: Option<Hooks>,
+        hooks: Option<Box<Hooks>>,
         /// Annotations.
         annotations: BTreeMap<String, String>,
         /// Linux-specific configuration.
-        linux: Option<Linux>,
+        linux: Option<Box<Linux>>,
     }
 }
 

@@ -95,7 +95,7 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     if options.pre_dump || options.leave_running {
         return Ok(0);
     }
-    let mut left = super::delete::give_back(&container, spec.hooks.as_ref());
+    let mut left = super::delete::give_back(&container, spec.hooks.as_deref());
     left.pop().map_or(Ok(0), Err)
 }
 

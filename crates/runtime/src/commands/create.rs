@@ -13,6 +13,7 @@ use carboy_oci::state::{State, Status};
 use carboy_state::file::{Durability, write_atomic};
 use carboy_state::process::ProcessRef;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -162,7 +163,9 @@ fn attempt(
         preserved,
         listen_fds,
     };
-    let plan = plan(spec, &request, &crate::host::facts(spec), placement, &view)?;
+    let host = crate::host::facts(spec.process.as_deref(), spec.linux.as_deref());
+    // Nothing of it is given back piece by piece: the process ends soon.
+    let plan = ManuallyDrop::new(plan(spec, &request, &host, placement, &view)?);
     for warning in bundle.ignored.iter().map(|name| config::warning(name)).chain(plan.warnings.iter().cloned()) {
         globals.log.write("warning", &warning);
     }
@@ -176,7 +179,7 @@ fn attempt(
                 container.record.cgroup.give_up();
             }
             // The error that matters is the first.
-            for left in super::delete::give_back(&container, spec.hooks.as_ref()) {
+            for left in super::delete::give_back(&container, spec.hooks.as_deref()) {
                 globals.log.write("warning", &left.to_string());
             }
             Err(e)
@@ -187,7 +190,7 @@ fn attempt(
 /// What is on record before anything is taken.
 pub fn record(options: &Options, bundle: &Bundle, cgroup: cgroups::Record) -> Result<Record> {
     let spec = &bundle.spec;
-    let own = spec.linux.as_ref().map(namespaces::plan_namespaces).transpose()?.map_or(0, |n| n.own);
+    let own = spec.linux.as_deref().map(namespaces::plan_namespaces).transpose()?.map_or(0, |n| n.own);
     let rootfs = spec.root.as_ref().map(|root| bundle.path.join(&root.path)).unwrap_or_default();
     Ok(Record {
         oci_version: spec.oci_version.clone(),

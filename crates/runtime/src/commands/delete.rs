@@ -49,7 +49,7 @@ fn delete(globals: &Globals, id: &str, force: bool) -> Result<()> {
     let config = if container.record.poststop { container.config().ok() } else { None };
     let hooks = config.and_then(|spec| spec.hooks);
     let (warnings, mut left): (Vec<_>, Vec<_>) =
-        give_back(&container, hooks.as_ref()).into_iter().partition(|e| matches!(e, Error::Afterwards(_)));
+        give_back(&container, hooks.as_deref()).into_iter().partition(|e| matches!(e, Error::Afterwards(_)));
     for warning in &warnings {
         globals.log.write("warning", &warning.to_string());
     }

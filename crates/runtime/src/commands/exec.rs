@@ -97,8 +97,8 @@ fn parse(parser: &mut Parser) -> Result<Options> {
 
 fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u8> {
     let spec = container.config()?;
-    let linux = spec.linux.clone().unwrap_or_default();
-    let mut process = process(options, spec.process.clone().unwrap_or_default())?;
+    let linux = spec.linux.unwrap_or_default();
+    let mut process = process(options, spec.process.unwrap_or_default())?;
     match (process.terminal, options.console_socket.is_some(), options.detach) {
         (true, false, true) => {
             return Err(Error::Usage("cannot allocate tty if runc will detach without setting console socket".into()));
@@ -119,14 +119,14 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
     let keyring = (!record.no_new_keyring).then(|| session_keyring(&record.id));
     let running = Running { init, own: record.namespaces, keyring };
     let cgroup = container.record.cgroup.below(&options.cgroup)?;
-    let placement = Placement::existing(&cgroup, linux.resources.as_ref());
+    let placement = Placement::existing(&cgroup, linux.resources.as_deref());
     let linux = Linux {
         seccomp: linux.seccomp,
         personality: linux.personality,
         memory_policy: linux.memory_policy,
         ..Linux::default()
     };
-    let facts = crate::host::facts(&carboy_oci::runtime::Spec { process: Some(process.clone()), ..Default::default() });
+    let facts = crate::host::facts(Some(&process), None);
     let plan = plan_exec(&process, &linux, &facts, running, placement, options.preserve_fds)?;
     for warning in &plan.warnings {
         globals.log.write("warning", warning);
@@ -164,12 +164,15 @@ fn exec(globals: &Globals, options: &Options, container: &Container) -> Result<u
 }
 
 /// The process: from a file, or the container's own with what the options change.
-fn process(options: &Options, base: Process) -> Result<Process> {
+fn process(options: &Options, base: Box<Process>) -> Result<Box<Process>> {
     if let Some(path) = &options.process {
         let text = std::fs::read(path).context(|| format!("read {}", path.display()))?;
         return Ok(crate::config::parse_part(&text, path)?.0);
     }
-    let mut process = Process { args: options.args.clone(), terminal: options.tty, console_size: None, ..base };
+    let mut process = base;
+    process.args.clone_from(&options.args);
+    process.terminal = options.tty;
+    process.console_size = None;
     if let Some(cwd) = &options.cwd {
         process.cwd = cwd.clone();
     }
@@ -215,10 +218,10 @@ mod tests {
         let o = parsed("-t -e A=1 --user 1:2 id ls -t --user x").unwrap();
         assert_eq!(o.args, ["ls", "-t", "--user", "x"]);
         assert!(o.tty);
-        let p = process(&o, Process::default()).unwrap();
+        let p = process(&o, Box::default()).unwrap();
         assert_eq!((p.user.uid, p.user.gid, p.env.len()), (1, 2, 1));
         assert_eq!(parsed("id -- ls").unwrap().args, ["ls"]);
         assert!(parsed("id").is_err());
-        assert!(process(&parsed("-u bob id ls").unwrap(), Process::default()).is_err());
+        assert!(process(&parsed("-u bob id ls").unwrap(), Box::default()).is_err());
     }
 }

@@ -28,7 +28,8 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let id = id.unwrap_or_else(|| "ID".into());
     let (placement, view, _) = cgroups::plan(&spec, &id, globals.cgroups, cgroups::Search::Thorough)?;
     let request = Request { id, bundle, ..Request::default() };
-    let plan = plan(&spec, &request, &crate::host::facts(&spec), placement, &view)?;
+    let host = crate::host::facts(spec.process.as_deref(), spec.linux.as_deref());
+    let plan = plan(&spec, &request, &host, placement, &view)?;
     for warning in ignored.iter().map(|name| crate::config::warning(name)).chain(plan.warnings.iter().cloned()) {
         globals.log.write("warning", &warning);
     }

@@ -86,7 +86,7 @@ pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let record = super::create::record(&options.create, &bundle, cgroup)?;
     let (mut container, lock) = Container::claim(&globals.root, record)?;
     let given_back = |container: &Container| {
-        for left in super::delete::give_back(container, bundle.spec.hooks.as_ref()) {
+        for left in super::delete::give_back(container, bundle.spec.hooks.as_deref()) {
             globals.log.write("warning", &left.to_string());
         }
     };

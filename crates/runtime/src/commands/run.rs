@@ -8,11 +8,13 @@ use crate::foreground::{Foreground, block_signals, own_size};
 use crate::launch::Launched;
 use carboy_oci::runtime::Spec;
 use carboy_state::file::{Durability, write_json};
+use std::mem::ManuallyDrop;
 
 /// `run`.
 pub fn main(globals: &Globals, parser: &mut Parser) -> Result<u8> {
     let options = Options::parse(parser, true)?;
-    let mut bundle = Bundle::read(&options)?;
+    // Its pieces are not given back one by one: the process ends with the container.
+    let mut bundle = ManuallyDrop::new(Bundle::read(&options)?);
     check_terminal(&bundle.spec, &options, options.detach)?;
     if !options.detach {
         if let Some(process) = bundle.spec.process.as_mut().filter(|process| process.terminal) {
@@ -54,7 +56,7 @@ fn wait_and_delete(
 ) -> Result<u8> {
     let result = Foreground::new(launched.pidfd, launched.console).and_then(Foreground::wait);
     if !options.keep {
-        let hooks = bundle.spec.hooks.as_ref();
+        let hooks = bundle.spec.hooks.as_deref();
         let left = match &result {
             Ok(_) => super::delete::release(&container, hooks, Ok(())),
             Err(_) => super::delete::give_back(&container, hooks),

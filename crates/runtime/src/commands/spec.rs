@@ -70,11 +70,11 @@ fn example() -> Spec {
     };
     Spec {
         oci_version: VERSION.into(),
-        process: Some(process),
+        process: Some(Box::new(process)),
         root: Some(Root { path: "rootfs".into(), readonly: true }),
         hostname: Some("carboy".into()),
         mounts: mounts(),
-        linux: Some(linux()),
+        linux: Some(Box::new(linux())),
         ..Spec::default()
     }
 }
@@ -96,7 +96,7 @@ fn linux() -> Linux {
     let kinds = ["pid", "network", "ipc", "uts", "mount", "cgroup"];
     let all = DeviceRule { allow: false, access: Some("rwm".into()), ..DeviceRule::default() };
     Linux {
-        resources: Some(Resources { devices: vec![all], ..Resources::default() }),
+        resources: Some(Box::new(Resources { devices: vec![all], ..Resources::default() })),
         namespaces: kinds.map(|kind| Namespace { kind: kind.into(), path: None }).into(),
         masked_paths: strings(&MASKED_PATHS),
         readonly_paths: strings(&READONLY_PATHS),

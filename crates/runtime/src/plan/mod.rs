@@ -119,7 +119,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     let root = spec.root.as_ref().filter(|root| !root.path.is_empty());
     let root = root.ok_or_else(|| Error::invalid("root.path", "is missing"))?;
     let default = Linux::default();
-    let linux = spec.linux.as_ref().unwrap_or(&default);
+    let linux = spec.linux.as_deref().unwrap_or(&default);
     check::check(spec, linux)?;
     process::check(process)?;
     let namespaces = plan_namespaces(linux)?;
@@ -133,7 +133,7 @@ pub fn plan(spec: &Spec, request: &Request, host: &Host, placement: Placement, v
     planner.net_devices(linux, namespaces.own)?;
     planner.mounts(spec, linux, &namespaces, request, view)?;
     planner.devices(spec, linux, &namespaces)?;
-    let hooks = spec.hooks.as_ref();
+    let hooks = spec.hooks.as_deref();
     planner.create_hooks(hooks);
     planner.init("root.path", Action::Pivot { move_only: request.no_pivot });
     if process.terminal {

@@ -187,7 +187,7 @@ fn id_map(
 /// What is mounted in a container and is not its own: path inside, path on the host.
 pub fn external_mounts(spec: &Spec, bundle: &Path, view: &View) -> Result<Vec<(String, String)>> {
     let default = Linux::default();
-    let linux = spec.linux.as_ref().unwrap_or(&default);
+    let linux = spec.linux.as_deref().unwrap_or(&default);
     let mut found = Vec::new();
     for (index, mount) in spec.mounts.iter().enumerate() {
         let step = plan_mount(mount, index, bundle, linux, view, &mut Vec::new())?;

@@ -93,8 +93,8 @@ impl Planner<'_> {
         if process.no_new_privileges {
             self.init("process.noNewPrivileges", Action::NoNewPrivileges);
         }
-        let filter = linux.seccomp.as_ref().map(seccomp_filter).transpose()?.flatten();
-        let foreign = linux.seccomp.as_ref().map(carboy_seccomp::foreign).unwrap_or_default();
+        let filter = linux.seccomp.as_deref().map(seccomp_filter).transpose()?.flatten();
+        let foreign = linux.seccomp.as_deref().map(carboy_seccomp::foreign).unwrap_or_default();
         if !foreign.is_empty() {
             let reason = "this kernel executes no such programs, so there is nothing to filter";
             self.warnings.push(format!("linux.seccomp.architectures: {} ignored: {reason}", foreign.join(", ")));
