@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/<id>/             made exclusively: claims the ID; flocked while `create` is under way
 //!   creating.json          Record, written before anything is taken; gone once the container is created
-//!   state.json             Record with the init process, written when that is born; not to be relied on while creating.json is there
+//!   state.json             Record with the init process, in place as a whole once that is born
 //!   config.json            the configuration as it was given
 //!   start.sock             exists while the container waits for `start`
 //! ```
@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 const CREATING: &str = "creating.json";
 const STATE: &str = "state.json";
+/// Becomes state.json; only the lock's holder writes it.
+const NEW_STATE: &str = ".state.json";
 const CONFIG: &str = "config.json";
 const SOCKET: &str = "start.sock";
 
@@ -104,12 +106,10 @@ impl Container {
         check_id(id)?;
         let folder = root.join(id);
         // In the order in which they come to be, the later one first; a second look finds what was replaced between two.
-        for (turn, name) in [STATE, CREATING, STATE].into_iter().enumerate() {
+        for name in [STATE, CREATING, STATE] {
             match read_json(&folder.join(name)) {
                 Ok(record) => return Ok(Container { folder, record }),
                 Err(e) if e.is_not_found() => {}
-                // It is being written, or its writer was killed.
-                Err(_) if turn == 0 => {}
                 // Killed while it was being written: nothing has been taken.
                 Err(_) if name == CREATING => break,
                 Err(e) => return Err(e.into()),
@@ -122,11 +122,12 @@ impl Container {
         Ok(Container { folder, record: Record { id: id.to_owned(), ..Record::default() } })
     }
 
-    /// Writes the record, with the init process. Not atomically: whoever reads while creating.json is there can do with that.
+    /// Writes the record, with the init process: readers find all of it or none, those that are no runtime, too.
     pub fn save(&self) -> Result<()> {
-        let path = self.folder.join(STATE);
+        let (new, path) = (self.folder.join(NEW_STATE), self.folder.join(STATE));
         let text = serde_json::to_vec(&self.record).map_err(|e| Error::Other(format!("encode: {e}")))?;
-        std::fs::write(&path, text).context(|| format!("write {}", path.display()))
+        std::fs::write(&new, text).context(|| format!("write {}", new.display()))?;
+        std::fs::rename(&new, &path).context(|| format!("rename to {}", path.display()))
     }
 
     /// It is created, or its program runs, which others see by themselves ([`ProcessRef::has_executed`]).
@@ -269,17 +270,22 @@ mod tests {
     fn a_record_that_is_half_written_is_not_relied_on() {
         let root = tempfile::tempdir().unwrap();
         let record = Record { id: "a".into(), owner: 7, ..Record::default() };
-        let (container, _lock) = Container::claim(root.path(), record).unwrap();
+        let (mut container, _lock) = Container::claim(root.path(), record).unwrap();
         let found = || Container::open(root.path(), "a").map(|found| found.record.owner);
         for half in ["", "{\"ociVersion\":\"1"] {
-            std::fs::write(container.folder.join(STATE), half).unwrap();
+            std::fs::write(container.folder.join(NEW_STATE), half).unwrap();
             assert_eq!(found().unwrap(), 7);
         }
         container.save().unwrap();
         container.is_ready().unwrap();
         assert_eq!(found().unwrap(), 7);
-        // Afterwards there is nothing else to go by.
-        std::fs::write(container.folder.join(STATE), "{").unwrap();
+        let state = container.folder.join(STATE);
+        let (mut reader, mut text) = (std::fs::File::open(&state).unwrap(), String::new());
+        container.record.owner = 8;
+        container.save().unwrap();
+        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        assert!(text.contains("\"owner\":7") && found().unwrap() == 8, "what is read is one record: {text}");
+        std::fs::write(state, "{").unwrap();
         assert!(found().unwrap_err().to_string().contains("state.json"));
     }
 
