@@ -1,6 +1,7 @@
 //! Programs with a terminal, driven through a real one.
 
-use crate::common::Env;
+use crate::common::registry::{PASSWORD, USER};
+use crate::common::{Env, Registry};
 
 #[test]
 #[ignore = "needs root"]
@@ -38,6 +39,29 @@ fn the_size_is_there_when_the_program_looks_first() {
     let mut terminal = env.terminal(["run", "--rm", "-t", "busybox", "stty", "size"]);
     assert_eq!(terminal.wait(), 0, "{}", terminal.screen());
     assert!(terminal.screen().contains("24 80\r"), "{}", terminal.screen());
+}
+
+#[test]
+#[ignore = "needs docker-registry"]
+fn a_password_is_hidden_and_the_terminal_is_as_before_whatever_comes() {
+    let (env, registry) = (Env::new(), Registry::with_password());
+    let mut terminal = env.terminal(["login", &registry.address]);
+    let before = terminal.modes();
+    terminal.expect("Username: ");
+    terminal.send(&format!("{USER}\n"));
+    terminal.expect("Password: ");
+    terminal.send(&format!("{PASSWORD}\n"));
+    assert_eq!(terminal.wait(), 0, "{}", terminal.screen());
+    assert!(!terminal.screen().contains(PASSWORD), "{}", terminal.screen());
+    assert_eq!(terminal.modes(), before);
+
+    let mut terminal = env.terminal(["login", "-u", USER, &registry.address]);
+    terminal.expect("Password: ");
+    let hidden = terminal.modes();
+    assert_ne!(hidden, before, "the password would be shown");
+    terminal.send("\x03");
+    assert_eq!(terminal.wait(), 128 + 2, "{}", terminal.screen());
+    assert_eq!(terminal.modes(), before, "the terminal was left without echo");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The user's terminal: raw mode that is always undone, and its size.
 
-use rustix::fd::{AsFd, BorrowedFd};
+use carboy_sys::signal::{Mask, read_signal, set_mask, signalfd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io::{self, BufRead, Write};
 use std::sync::Mutex;
@@ -65,16 +68,47 @@ pub(crate) fn ask_line(prompt: &str) -> io::Result<String> {
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// The same for a secret, which is not shown.
+/// The same for a secret, which is not shown. A signal that ends this program meanwhile ends it with the terminal as it was: not every shell
+/// looks after that.
 pub(crate) fn ask_hidden(prompt: &str) -> io::Result<String> {
     let stdin = io::stdin();
     let saved = tcgetattr(stdin.as_fd())?;
     let mut hidden = saved.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
+    let deadly = DEADLY.into_iter().fold(Mask::EMPTY, |mask, signal| mask.with(signal.as_raw()));
+    let before = set_mask(deadly)?;
+    let signals = signalfd(deadly)?;
     tcsetattr(stdin.as_fd(), OptionalActions::Drain, &hidden)?;
-    // Ctrl-C ends this program with the terminal as it is then: the saved modes are what the shell restores anyway.
-    let line = ask_line(prompt);
+    let _ = write!(io::stderr(), "{prompt}");
+    // A terminal can be read once there is a whole line, or its end.
+    let line = wait(&signals).and_then(|signal| signal.map_or_else(|| ask_line("").map(Ok), |signal| Ok(Err(signal))));
     tcsetattr(stdin.as_fd(), OptionalActions::Drain, &saved)?;
     let _ = writeln!(io::stderr());
-    line
+    let line = line?;
+    if let Err(signal) = line {
+        carboy_sys::signal::kill(rustix::process::getpid().as_raw_pid(), signal)?;
+    }
+    set_mask(before)?;
+    line.map_err(|_| io::ErrorKind::Interrupted.into())
+}
+
+/// What a terminal, or whoever has lost patience, sends.
+const DEADLY: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+
+/// Waits for standard input, or for the signal that comes before.
+fn wait(signals: &OwnedFd) -> io::Result<Option<i32>> {
+    let stdin = io::stdin();
+    loop {
+        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            result => result?,
+        };
+        if !fds[0].revents().is_empty() {
+            return Ok(read_signal(signals)?);
+        }
+        if !fds[1].revents().is_empty() {
+            return Ok(None);
+        }
+    }
 }
