@@ -77,8 +77,8 @@ fn archives_in_streams_and_compressed() {
         assert_eq!(out, "Loaded image: busybox:latest\n", "{compression}");
         assert_eq!(manifest(&env, "busybox"), whole);
     }
-    let xz = env.carboy(["load"]).stdin(b"\xfd7zXZ\0rest".to_vec()).fails(1);
-    assert!(xz.contains("compressed with xz") && xz.contains("unxz"), "{xz}");
+    let damaged = env.carboy(["load"]).stdin(b"\xfd7zXZ\0rest".to_vec()).fails(1);
+    assert!(damaged.contains("archive from a stream is not valid"), "{damaged}");
     let none = env.carboy(["save", "nosuch"]).fails(1);
     assert!(none.contains("No such image: nosuch"), "{none}");
     let full = env.carboy(["save", "-o", "/dev/full", "busybox"]).fails(1);

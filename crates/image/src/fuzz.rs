@@ -43,7 +43,7 @@ pub fn tar(data: &[u8]) {
 
 /// A blob is told by its first bytes, inflated as far as 16 MiB, and read as a tar.
 pub fn layer(data: &[u8]) {
-    if let Ok(inflated) = Format::of(data).reader(data, &std::env::temp_dir()) {
+    if let Ok(inflated) = Format::of_archive(data).reader(data, &std::env::temp_dir()) {
         let _ = crate::erofs::index_tar(&mut BufReader::new(inflated.take(16 << 20)));
     }
 }

@@ -30,7 +30,7 @@ pub struct ImportOptions {
 }
 
 impl Images {
-    /// Makes an image of a tar, which may be compressed with gzip or zstd. `what` is its name in messages.
+    /// Makes an image of a tar, which may be compressed with gzip, zstd, xz or bzip2. `what` is its name in messages.
     ///
     /// # Errors
     /// If it cannot be read, or holds what no layer may hold.

@@ -1,4 +1,4 @@
-//! Archives by other programs: skopeo, umoci, gzip, zstd; loaded, removed, and nothing left.
+//! Archives by other programs: skopeo, umoci, gzip, zstd, xz, bzip2; loaded, removed, and nothing left.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -38,7 +38,7 @@ fn check_content(sandbox: &Sandbox, image: &Image) {
 }
 
 #[test]
-#[ignore = "needs root: mounts; needs umoci, skopeo, zstd"]
+#[ignore = "needs root: mounts; needs umoci, skopeo, zstd, xz, bzip2"]
 fn every_kind_of_archive_is_loaded_and_removed() {
     let sandbox = Sandbox::new(SnapshotterChoice::Auto);
     let dir = sandbox.folder("work");
@@ -47,13 +47,20 @@ fn every_kind_of_archive_is_loaded_and_removed() {
         &dir,
         "skopeo copy -q oci:oci:v1 docker-archive:docker.tar:test/app:1.0
          skopeo copy -q oci:oci:v1 oci-archive:oci.tar:test/app:1.0
-         gzip -k docker.tar; zstd -q oci.tar",
+         gzip -k docker.tar; zstd -q oci.tar; bzip2 -k docker.tar; xz -k docker.tar
+         half=$(($(stat -c %s oci.tar) / 2)); (head -c $half oci.tar | xz -9; tail -c +$((half + 1)) oci.tar | xz -0) > oci.tar.xz
+         (head -c $half oci.tar | bzip2; tail -c +$((half + 1)) oci.tar | bzip2 -1) > oci.tar.bz2",
     );
     for (file, name) in [
         ("docker.tar", Some("test/app:1.0")),
         ("docker.tar.gz", Some("test/app:1.0")),
         ("oci.tar", Some("test/app:1.0")),
         ("oci.tar.zst", Some("test/app:1.0")),
+        ("docker.tar.bz2", Some("test/app:1.0")),
+        ("docker.tar.xz", Some("test/app:1.0")),
+        // Of two streams each, with other settings.
+        ("oci.tar.bz2", Some("test/app:1.0")),
+        ("oci.tar.xz", Some("test/app:1.0")),
         ("oci", Some("v1:latest")),
     ] {
         let loaded = load(&sandbox, &dir.join(file)).unwrap();
@@ -83,7 +90,7 @@ fn assert_empty(sandbox: &Sandbox) {
 }
 
 #[test]
-#[ignore = "needs umoci, skopeo"]
+#[ignore = "needs umoci, skopeo, xz, bzip2"]
 fn damaged_archives_are_refused_and_leave_nothing() {
     let sandbox = Sandbox::new(SnapshotterChoice::Overlay);
     let dir = sandbox.folder("work");
@@ -92,6 +99,10 @@ fn damaged_archives_are_refused_and_leave_nothing() {
         &dir,
         "skopeo copy -q oci:oci:v1 docker-archive:docker.tar:a:1; skopeo copy -q oci:oci:v1 oci-archive:oci.tar:a:1
          head -c 2000000 docker.tar > cut.tar; gzip -c docker.tar | head -c 1000000 > cut.tar.gz
+         xz -c docker.tar | head -c 300000 > cut.tar.xz; bzip2 -c docker.tar | head -c 300000 > cut.tar.bz2
+         xz -c docker.tar > bad.tar.xz; printf damaged | dd of=bad.tar.xz bs=1 seek=200000 conv=notrunc status=none
+         bzip2 -c docker.tar > bad.tar.bz2; printf damaged | dd of=bad.tar.bz2 bs=1 seek=200000 conv=notrunc status=none
+         head -c 1000 docker.tar | xz --lzma2=dict=256MiB > greedy.tar.xz
          mkdir other; echo hello > other/x; tar cf other.tar other; head -c 100000 /dev/urandom > noise; : > empty
          mkdir swap; cd swap; tar xf ../docker.tar; f=$(ls -S | head -1); printf damaged | dd of=$f bs=1 seek=1000000 conv=notrunc status=none
          tar cf ../swapped.tar *",
@@ -100,6 +111,11 @@ fn damaged_archives_are_refused_and_leave_nothing() {
         ("missing.tar", &["open ", "No such file"][..]),
         ("cut.tar", &["cut.tar is not valid", "truncated"]),
         ("cut.tar.gz", &["cut.tar.gz is not valid", "incomplete deflate stream"]),
+        ("cut.tar.xz", &["cut.tar.xz is not valid"]),
+        ("cut.tar.bz2", &["cut.tar.bz2 is not valid"]),
+        ("bad.tar.xz", &["bad.tar.xz is not valid"]),
+        ("bad.tar.bz2", &["bad.tar.bz2 is not valid"]),
+        ("greedy.tar.xz", &["greedy.tar.xz is not valid", "needed memory too big"]),
         ("other.tar", &["not an image archive"]),
         ("noise", &["noise is not valid", "not a tar"]),
         ("empty", &["not an image archive"]),

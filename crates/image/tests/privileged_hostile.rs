@@ -250,7 +250,7 @@ fn gzip_bomb(mebibytes: usize) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs root: mounts"]
+#[ignore = "needs root: mounts; needs xz, bzip2"]
 fn archives_that_grow() {
     let sandbox = Sandbox::new(Overlay);
     let bomb = zstd_bomb();
@@ -268,6 +268,14 @@ fn archives_that_grow() {
             assert!(error.contains("inflates to more than any archive of images does"), "{setting}: {error}");
             sandbox.assert_nothing_left();
         }
+    }
+    for program in ["xz", "bzip2"] {
+        // Streams one after the other are one.
+        let zeros = pipe(program, &["-1"], &vec![0; 64 << 20]).repeat(20);
+        let bomb = [pipe(program, &[], &zeros_header()), zeros].concat();
+        let error = chain(&sandbox.images.load(LoadSource::Stream(&mut &bomb[..]), &|_, _, _| {}).unwrap_err());
+        assert!(error.contains("inflates to more than any archive of images does"), "{program}: {error}");
+        sandbox.assert_nothing_left();
     }
     // What may grow so much is no image for that.
     let tar = pipe("gzip", &["-9", "-n"], &[zeros_header(), vec![0; 200 << 20]].concat());

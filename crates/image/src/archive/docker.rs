@@ -97,7 +97,10 @@ fn layer_descriptor(members: &Members, name: &str, diff_id: &Digest) -> Result<D
     let mut begin = Vec::new();
     (&mut reader).take(4).read_to_end(&mut begin).map_err(unreadable)?;
     let media_type = match Format::of(&begin) {
-        Format::Plain => return Ok(descriptor(media_type::DOCKER_LAYER, diff_id.clone(), size)),
+        // The others are told of archives only.
+        Format::Plain | Format::Xz | Format::Bzip2 => {
+            return Ok(descriptor(media_type::DOCKER_LAYER, diff_id.clone(), size));
+        }
         Format::Gzip => media_type::DOCKER_LAYER_GZIP,
         Format::Zstd => media_type::OCI_LAYER_ZSTD,
     };

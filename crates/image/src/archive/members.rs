@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 const DOCUMENT_LIMIT: u64 = 32 << 20;
 /// More members than any archive of images has.
 const MEMBER_LIMIT: usize = 1 << 17;
+/// Bytes that tell how an archive is compressed.
+const MAGIC: u64 = 6;
 /// Links to links that are followed.
 const LINK_LIMIT: usize = 8;
 
@@ -129,10 +131,9 @@ impl Members {
 
 fn format_of(file: &mut File, path: &Path) -> Result<Format, ImageError> {
     let mut magic = Vec::new();
-    file.take(4).read_to_end(&mut magic).map_err(FileError::at("read", path))?;
+    file.take(MAGIC).read_to_end(&mut magic).map_err(FileError::at("read", path))?;
     file.seek(SeekFrom::Start(0)).map_err(FileError::at("seek in", path))?;
-    refuse_unknown(&magic, &path.display().to_string())?;
-    Ok(Format::of(&magic))
+    Ok(Format::of_archive(&magic))
 }
 
 /// A file without a name in a folder.
@@ -151,18 +152,6 @@ fn nameless(folder: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
-/// Compressions that archives come in and that are not undone here.
-fn refuse_unknown(magic: &[u8], name: &str) -> Result<(), ImageError> {
-    let (kind, tool) = match magic {
-        [0xfd, b'7', b'z', b'X', ..] => ("xz", "unxz"),
-        [b'B', b'Z', b'h', ..] => ("bzip2", "bunzip2"),
-        _ => return Ok(()),
-    };
-    Err(ImageError::Inconsistent(format!(
-        "archive {name} is compressed with {kind}, which cannot be read here: use {tool} first"
-    )))
-}
-
 /// Copies a stream, uncompressed, which may not grow more by that than a layer may. Zeros take no space.
 pub(crate) fn unpacked(
     folder: &Path,
@@ -174,9 +163,8 @@ pub(crate) fn unpacked(
     let mut file = nameless(folder)?;
     let unreadable = |e| ImageError::invalid(format!("archive {name}"), e);
     let mut magic = Vec::new();
-    stream.take(4).read_to_end(&mut magic).map_err(unreadable)?;
-    refuse_unknown(&magic, name)?;
-    let format = Format::of(&magic);
+    stream.take(MAGIC).read_to_end(&mut magic).map_err(unreadable)?;
+    let format = Format::of_archive(&magic);
     let packed = Cell::new(0);
     let counted = Counted { inner: io::Cursor::new(magic).chain(stream), count: &packed };
     let mut input = BufReader::with_capacity(256 << 10, counted);

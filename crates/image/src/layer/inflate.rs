@@ -20,7 +20,14 @@ pub(crate) enum Format {
     Gzip,
     /// zstd, any number of frames.
     Zstd,
+    /// xz, any number of streams: archives only, never layers.
+    Xz,
+    /// bzip2, any number of streams: archives only, never layers.
+    Bzip2,
 }
+
+/// What the decoder of an xz stream may hold, in KiB: its dictionary (128 MiB, twice what `xz -9` takes) and a little more.
+const XZ_MEMORY_KIB: u32 = (128 << 10) + 1024;
 
 impl Format {
     /// Tells by the magic number. Media types are not asked: registries hold layers whose type is wrong, and Docker looks at the bytes too.
@@ -32,12 +39,23 @@ impl Format {
         }
     }
 
+    /// Tells what a whole archive is compressed with, which may be more than registries know.
+    pub(crate) fn of_archive(begin: &[u8]) -> Self {
+        match begin {
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Format::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Format::Bzip2,
+            other => Format::of(other),
+        }
+    }
+
     /// For error messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Format::Plain => "plain",
             Format::Gzip => "gzip",
             Format::Zstd => "zstd",
+            Format::Xz => "xz",
+            Format::Bzip2 => "bzip2",
         }
     }
 
@@ -47,6 +65,8 @@ impl Format {
             Format::Plain => Box::new(input),
             Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
             Format::Zstd => Box::new(Zstd { input, decoder: Decoder::new(folder.to_owned(), &BUDGET)?, at_end: true }),
+            Format::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB)),
+            Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         })
     }
 }
