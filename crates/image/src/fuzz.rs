@@ -32,10 +32,11 @@ impl Drop for Folder {
 
 /// A tar is read to its end or refused; of one that is read an index is written.
 pub fn tar(data: &[u8]) {
-    let Ok((index, summary)) = crate::erofs::index_tar(&mut &data[..]) else { return };
+    let Ok((index, summary)) = crate::erofs::index_tar(&mut &data[..], &std::env::temp_dir()) else { return };
     assert!(summary.entries <= data.len() as u64 / 512, "more entries than headers");
     let Some(folder) = Folder::new() else { return };
     let Ok(()) = std::fs::write(folder.join("tar"), data) else { return };
+    let _ = index.write_open_ends(&folder.0);
     if let Ok(file) = std::fs::File::open(folder.join("tar")) {
         let _ = index.write(&file, &folder.join("index"));
     }
@@ -44,7 +45,7 @@ pub fn tar(data: &[u8]) {
 /// A blob is told by its first bytes, inflated as far as 16 MiB, and read as a tar.
 pub fn layer(data: &[u8]) {
     if let Ok(inflated) = Format::of_archive(data).reader(data, &std::env::temp_dir()) {
-        let _ = crate::erofs::index_tar(&mut BufReader::new(inflated.take(16 << 20)));
+        let _ = crate::erofs::index_tar(&mut BufReader::new(inflated.take(16 << 20)), &std::env::temp_dir());
     }
 }
 

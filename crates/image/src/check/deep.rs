@@ -57,13 +57,13 @@ impl Images {
         let input =
             BufReader::with_capacity(256 << 10, tar.try_clone().map_err(LayerError::Read)?.take(record.tar_size));
         let mut hashing = Hashing { input, hasher: Hasher::like(&record.diff_id) };
-        let indexed = index_tar(&mut hashing);
+        let work = self.store.ingest(&Hasher::digest_of(format!("check {}", record.diff_id).as_bytes()))?;
+        let indexed = index_tar(&mut hashing, work.folder());
         io::copy(&mut hashing, &mut io::sink()).map_err(FileError::at("read", tar_path))?;
         if hashing.hasher.finish() != record.diff_id {
             return Ok(Some("its content has another digest"));
         }
         let (index, _) = indexed?;
-        let work = self.store.ingest(&Hasher::digest_of(format!("check {}", record.diff_id).as_bytes()))?;
         let made = work.folder().join("erofs");
         index.write(&tar, &made)?;
         let kept = folder.join("erofs");

@@ -5,7 +5,6 @@ use super::directory;
 use super::format::{self, BLOCK, CHUNK_INDEX, FIRST_INODE, INODE, SLOT};
 use super::sparse::{Chunks, blocks_of};
 use crate::tree::{Body, Id, Inode, Tree, Walk};
-use std::collections::HashMap;
 
 /// What the pieces of sparse files may add to the index beyond [`SPARSE_RATIO`] times what the tar stores of them.
 const SPARSE_FREE: u64 = 256 << 20;
@@ -33,8 +32,6 @@ pub(super) struct Place {
 pub(super) struct Layout {
     /// Number of inodes.
     pub(super) inodes: u64,
-    /// Of objects that were ever linked to, the number of names.
-    pub(super) names: HashMap<Id, u32>,
     /// Where the blocks begin, in bytes.
     pub(super) blocks_at: u64,
     /// Blocks in all.
@@ -49,25 +46,28 @@ impl Layout {
     pub(super) fn of(tree: &mut Tree) -> Result<Self, String> {
         let (mut inodes, mut cursor, mut blocks) = (0, FIRST_INODE, 0u64);
         let (mut grown, mut allowed) = (0u64, SPARSE_FREE);
-        let mut walk = Walk::new();
+        let mut walk = Walk::new(tree);
         while let Some(id) = walk.next(tree) {
             let inode = tree.inode(id);
             let place = Place::of(tree, id, &inode, cursor)?;
-            if let Body::File { sparse: Some(segments), .. } = inode.body {
+            if let Body::File { sparse: Some(map), .. } = inode.body {
                 grown += place.blocks * BLOCK + (place.next - place.at);
-                allowed += SPARSE_RATIO * segments.iter().map(|segment| segment.length).sum::<u64>();
+                allowed += SPARSE_RATIO * map.read().iter().map(|segment| segment.length).sum::<u64>();
             }
             if grown > allowed {
                 return Err(
                     "its sparse files lie so askew in the tar that the layer would grow out of proportion".into()
                 );
             }
+            if place.blocks > 0 {
+                tree.mark(id);
+            }
             tree.set_place(id, u32::try_from(place.at / SLOT).map_err(|_| TOO_LARGE)?);
             (inodes, cursor, blocks) = (inodes + 1, place.next, blocks + place.blocks);
         }
         let first = blocks_of(cursor);
         let blocks = u32::try_from(first + blocks).map_err(|_| TOO_LARGE)?;
-        Ok(Layout { inodes, names: walk.names(), blocks_at: first * BLOCK, blocks })
+        Ok(Layout { inodes, blocks_at: first * BLOCK, blocks })
     }
 }
 
@@ -109,5 +109,5 @@ pub(super) fn xattrs(inode: &Inode<'_>) -> Vec<u8> {
     if inode.xattrs.is_empty() && !opaque {
         return Vec::new();
     }
-    format::xattrs(inode.xattrs.iter().map(|(name, value)| (&name[..], &value[..])).chain(mark))
+    format::xattrs(inode.xattrs.iter().chain(mark))
 }

@@ -3,6 +3,7 @@
 
 use super::format::{BLOCK, BLOCK_BITS, CHUNK_BITS_LIMIT, HOLE};
 use crate::tar::Segment;
+use crate::tree::SparseMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -26,29 +27,30 @@ pub(super) enum Chunk {
 
 /// A file's chunks of 2^bits blocks each. They are told one after the other: a file may have millions.
 #[derive(Debug)]
-pub(super) struct Chunks<'a> {
+pub(super) struct Chunks {
     pub(super) bits: u32,
     pub(super) count: u64,
     size: u64,
     /// Where its stored bytes begin in the tar.
     offset: u64,
-    segments: Segments<'a>,
+    segments: Segments,
 }
 
 /// What is stored of a file.
 #[derive(Debug)]
-enum Segments<'a> {
+enum Segments {
     Whole([Segment; 1]),
-    Sparse(&'a [Segment]),
+    Sparse(Vec<Segment>),
 }
 
-impl<'a> Chunks<'a> {
+impl Chunks {
     /// The chunks of a file whose stored bytes begin at `offset` in the tar, and belong at `segments`, if it is sparse.
     ///
     /// # Errors
     /// If there are too many.
-    pub(super) fn of(size: u64, offset: u64, segments: Option<&'a [Segment]>) -> Result<Self, String> {
-        let segments = segments.map_or(Segments::Whole([Segment { offset: 0, length: size }]), Segments::Sparse);
+    pub(super) fn of(size: u64, offset: u64, segments: Option<SparseMap<'_>>) -> Result<Self, String> {
+        let segments =
+            segments.map_or(Segments::Whole([Segment { offset: 0, length: size }]), |map| Segments::Sparse(map.read()));
         let mut chunks = Chunks { bits: 0, count: 0, size, offset, segments };
         let aligned = chunks.segments().iter().fold(u64::MAX, |all, segment| {
             let end = segment.offset + segment.length;
@@ -98,7 +100,7 @@ impl<'a> Chunks<'a> {
     /// # Errors
     /// If that is out of proportion.
     pub(super) fn copied_blocks(&self) -> Result<u64, String> {
-        let Segments::Sparse(segments) = self.segments else { return Ok(0) };
+        let Segments::Sparse(segments) = &self.segments else { return Ok(0) };
         let limit = COPY_FREE + COPY_RATIO * segments.iter().map(|segment| segment.length).sum::<u64>();
         let length = BLOCK << self.bits;
         let mut blocks = 0;
@@ -199,7 +201,7 @@ mod tests {
 
     /// Bits of a chunk, the chunks, and the blocks that are copied.
     fn chunks(size: u64, offset: u64, segments: Option<&[Segment]>) -> (u32, Vec<Chunk>, u64) {
-        let chunks = Chunks::of(size, offset, segments).unwrap();
+        let chunks = Chunks::of(size, offset, segments.map(SparseMap::Given)).unwrap();
         (chunks.bits, chunks.iter().collect(), chunks.copied_blocks().unwrap())
     }
 
@@ -224,6 +226,6 @@ mod tests {
     #[test]
     fn a_tiny_tar_does_not_grow_to_a_huge_index() {
         let segments: Vec<Segment> = (0..200_000).map(|n| segment(n * (1 << 24) + 1, 1)).collect();
-        assert!(Chunks::of(200_000 << 24, 0, Some(&segments)).unwrap().copied_blocks().is_err());
+        assert!(Chunks::of(200_000 << 24, 0, Some(SparseMap::Given(&segments))).unwrap().copied_blocks().is_err());
     }
 }

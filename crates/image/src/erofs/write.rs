@@ -21,7 +21,7 @@ pub(super) fn write(tree: &mut Tree, tar: &File, path: &Path) -> Result<(), Laye
     let tar_blocks =
         u32::try_from(sparse::blocks_of(tar_size)).map_err(|_| refused("the tar is larger than 2 TiB".into()))?;
     let file = File::options().write(true).create_new(true).open(path).map_err(FileError::at("create", path))?;
-    let written = Writer { tree, layout: &layout, tar, output: Output::new(&file) }.write();
+    let written = Writer { layout: &layout, tar, output: Output::new(&file) }.write(tree);
     let uuid = written.map_err(FileError::at("write", path))?;
     // The root is placed first, so that its number is small.
     let root_nid = tree.place(ROOT) as u16;
@@ -31,7 +31,6 @@ pub(super) fn write(tree: &mut Tree, tar: &File, path: &Path) -> Result<(), Laye
 }
 
 struct Writer<'a> {
-    tree: &'a Tree,
     layout: &'a Layout,
     tar: &'a File,
     output: Output<'a>,
@@ -39,31 +38,39 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// Answers what makes a UUID: the same tree gives the same index, and different layers have different ones, as overlayfs wants.
-    fn write(mut self) -> io::Result<Vec<u8>> {
+    fn write(mut self, tree: &mut Tree) -> io::Result<Vec<u8>> {
         let (mut cursor, mut block) = (FIRST_INODE, self.layout.blocks_at / BLOCK);
-        let (mut walk, mut number, mut with_blocks) = (Walk::new(), 0, Vec::new());
+        let (mut walk, mut number, mut with_blocks) = (Walk::new(tree), 0, false);
         self.output.pad_to(cursor)?;
-        while let Some(id) = walk.next(self.tree) {
+        while let Some(id) = walk.next(tree) {
             number += 1;
-            let inode = self.tree.inode(id);
-            let place = Place::of(self.tree, id, &inode, cursor).map_err(io::Error::other)?;
+            let inode = tree.inode(id);
+            let place = Place::of(tree, id, &inode, cursor).map_err(io::Error::other)?;
             // That all blocks have numbers was seen when they were counted.
-            self.inode(id, &inode, &place, number, block as u32)?;
-            if place.blocks > 0 {
-                with_blocks.push(id);
-            }
+            self.inode(tree, id, &inode, &place, (number, block as u32))?;
+            with_blocks |= place.blocks > 0;
             (cursor, block) = (place.next, block + place.blocks);
         }
         self.output.pad_to(self.layout.blocks_at)?;
-        for id in with_blocks {
-            self.blocks(id)?;
+        let mut walk = Walk::new(tree);
+        while with_blocks && let Some(id) = walk.next(tree) {
+            if tree.is_marked(id) {
+                self.blocks(tree, id)?;
+            }
         }
         self.output.pad_to(u64::from(self.layout.blocks) * BLOCK)?;
         let digest = self.output.finish()?;
         Ok(digest.hex().as_bytes().chunks_exact(2).map(hex_byte).take(16).collect())
     }
 
-    fn inode(&mut self, id: Id, inode: &Inode<'_>, place: &Place, number: u32, block: u32) -> io::Result<()> {
+    fn inode(
+        &mut self,
+        tree: &Tree,
+        id: Id,
+        inode: &Inode<'_>,
+        place: &Place,
+        (number, block): (u32, u32),
+    ) -> io::Result<()> {
         let chunks = match inode.body {
             Body::File { size: 1.., .. } => chunks(inode)?,
             _ => None,
@@ -83,7 +90,7 @@ impl Writer<'_> {
             mtime: inode.mtime,
             mtime_ns: inode.mtime_ns,
             size: place.size,
-            nlink: self.nlink(id, inode),
+            nlink: nlink(tree, id, inode),
             number,
             xattr_size: place.xattr_size,
             data,
@@ -91,7 +98,7 @@ impl Writer<'_> {
         self.output.write_all(&fields.bytes())?;
         self.output.write_all(&xattrs(inode))?;
         if place.inline {
-            self.data(id, inode)?;
+            self.data(tree, id, inode)?;
         }
         let Some(chunks) = chunks else { return Ok(()) };
         self.output.pad_to(self.output.position.next_multiple_of(CHUNK_INDEX))?;
@@ -102,43 +109,42 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Number of names; of a directory, as the kernel counts them.
-    fn nlink(&self, id: Id, inode: &Inode<'_>) -> u32 {
-        match inode.body {
-            Body::Directory(directory) => {
-                let children = self.tree.children(directory);
-                2 + children.filter(|&(_, child)| self.tree.is_directory(child)).count() as u32
-            }
-            _ if self.tree.is_linked(id) => self.layout.names.get(&id).copied().unwrap_or(1),
-            _ => 1,
-        }
-    }
-
-    fn blocks(&mut self, id: Id) -> io::Result<()> {
-        let inode = self.tree.inode(id);
+    fn blocks(&mut self, tree: &Tree, id: Id) -> io::Result<()> {
+        let inode = tree.inode(id);
         match chunks(&inode)? {
             Some(chunks) => chunks.write_copied(self.tar, &mut self.output),
             None => {
-                self.data(id, &inode)?;
+                self.data(tree, id, &inode)?;
                 self.output.pad_to(self.output.position.next_multiple_of(BLOCK))
             }
         }
     }
 
     /// The data of a directory or a symbolic link.
-    fn data(&mut self, id: Id, inode: &Inode<'_>) -> io::Result<()> {
+    fn data(&mut self, tree: &Tree, id: Id, inode: &Inode<'_>) -> io::Result<()> {
         match inode.body {
             Body::Symlink(target) => self.output.write_all(target),
             _ => {
-                let nid = |object| u64::from(self.tree.place(object));
-                directory::write(directory::names(self.tree, id), nid, &mut self.output)
+                let nid = |object| u64::from(tree.place(object));
+                directory::write(directory::names(tree, id), nid, &mut self.output)
             }
         }
     }
 }
 
+/// Number of names; of a directory, as the kernel counts them.
+fn nlink(tree: &Tree, id: Id, inode: &Inode<'_>) -> u32 {
+    match inode.body {
+        Body::Directory(directory) => {
+            let children = tree.children(directory);
+            2 + children.filter(|&(_, child)| tree.is_directory(child)).count() as u32
+        }
+        _ => tree.names(id),
+    }
+}
+
 /// A file's chunks.
-fn chunks<'a>(inode: &Inode<'a>) -> io::Result<Option<Chunks<'a>>> {
+fn chunks(inode: &Inode<'_>) -> io::Result<Option<Chunks>> {
     let Body::File { size, offset, sparse } = inode.body else { return Ok(None) };
     Chunks::of(size, offset, sparse).map(Some).map_err(io::Error::other)
 }

@@ -16,7 +16,7 @@ use super::inflate::Format;
 use super::{LayerIngest, LayerRecord, Progress};
 use crate::LayerError;
 use crate::dropped::DROPPED;
-use crate::parents::write_open_ends;
+use crate::parents::publish_open_ends;
 use crate::tar::TarSummary;
 use carboy_oci::Digest;
 use carboy_state::fault;
@@ -151,7 +151,7 @@ fn publish(
         skipped_devices: outcome.summary.skipped_devices,
     };
     write_json(&folder.join(LayerRecord::FILE), &record, Durability::Machine)?;
-    write_open_ends(&folder, &outcome.summary.implicit, &outcome.summary.links)?;
+    publish_open_ends(work, &folder)?;
     if !layer.keep_blob {
         layer.images.mark_blob_dropped(&layer.diff_id)?;
     }

@@ -20,6 +20,7 @@ mod make;
 mod stack;
 
 use crate::remove::chain_ids;
+use crate::tree::Tree;
 use crate::{ImageError, Images};
 use carboy_oci::Digest;
 use carboy_state::fault;
@@ -30,7 +31,8 @@ use rustix::fs::access;
 use stack::{Stack, prefixes};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -46,22 +48,54 @@ pub(crate) fn parents_over(store: &Store, diff_id: &Digest, chain: &Digest) -> O
     access(&path, rustix::fs::Access::EXISTS).is_ok().then_some(path)
 }
 
-/// Records what a layer leaves to those below it.
-pub(crate) fn write_open_ends(
-    layer_dir: &Path,
-    implicit: &[Vec<u8>],
-    links: &[(Vec<u8>, Vec<u8>)],
-) -> Result<(), FileError> {
-    let words: Vec<&[u8]> = links.iter().flat_map(|(target, name)| [&target[..], name]).collect();
-    let implicit: Vec<&[u8]> = implicit.iter().map(Vec::as_slice).collect();
-    for (file, words) in [(IMPLICIT, implicit), (LINKS, words)] {
-        if !words.is_empty() {
-            let mut bytes = words.join(&0);
-            bytes.push(0);
-            write_atomic(&layer_dir.join(file), &bytes, 0o644, Durability::Machine)?;
+/// Writes what a layer leaves to those below it into a folder, where it waits for its place.
+pub(crate) fn write_open_ends(tree: &Tree, work: &Path) -> Result<(), FileError> {
+    let [mut implicit, mut links] = [IMPLICIT, LINKS].map(|name| Words { path: work.join(name), file: None });
+    tree.implicit_directories(|path| implicit.add(path))?;
+    tree.links_below(|target, name| links.add(target).and_then(|()| links.add(name)))?;
+    implicit.finish()?;
+    links.finish()
+}
+
+/// Gives it its place.
+pub(crate) fn publish_open_ends(work: &Path, layer_dir: &Path) -> Result<(), FileError> {
+    for name in [IMPLICIT, LINKS] {
+        let target = layer_dir.join(name);
+        match std::fs::rename(work.join(name), &target) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            renamed => {
+                renamed.map_err(FileError::at("rename to", &target))?;
+                sync_folder(layer_dir)?;
+            }
         }
     }
     Ok(())
+}
+
+/// A file of words, each ended by a NUL, made with the first.
+struct Words {
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Words {
+    fn add(&mut self, word: &[u8]) -> Result<(), FileError> {
+        let failed = FileError::at("write", &self.path);
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let file = File::create_new(&self.path).map_err(FileError::at("create", &self.path))?;
+                self.file.insert(BufWriter::new(file))
+            }
+        };
+        file.write_all(word).and_then(|()| file.write_all(b"\0")).map_err(failed)
+    }
+
+    fn finish(self) -> Result<(), FileError> {
+        let Some(file) = self.file else { return Ok(()) };
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all()).map_err(FileError::at("write", &self.path))
+    }
 }
 
 fn read_words(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {

@@ -42,11 +42,12 @@ impl Snapshotter for Erofs {
 
     fn unpack(&self, tar: &mut dyn BufRead, work: &Path) -> Result<TarSummary, LayerError> {
         let mut tee = Tee { input: tar, copy: Copy::create(&work.join(TAR))?, copied: 0, failed: None };
-        let indexed = index_tar(&mut tee);
+        let indexed = index_tar(&mut tee, work);
         if let Some(e) = tee.failed {
             return Err(e);
         }
         let (index, summary) = indexed?;
+        index.write_open_ends(work)?;
         tee.copy.pad()?;
         index.write(tee.copy.file(), &work.join(INDEX))?;
         Ok(summary)

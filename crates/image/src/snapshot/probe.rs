@@ -54,7 +54,7 @@ impl Probe {
         let (tar_path, index_path) = (ingest.folder().join("tar"), ingest.folder().join("erofs"));
         let tar = small_tar();
         std::fs::write(&tar_path, &tar).map_err(FileError::at("write", &tar_path))?;
-        let (index, _) = index_tar(&mut &tar[..])?;
+        let (index, _) = index_tar(&mut &tar[..], ingest.folder())?;
         let file = File::open(&tar_path).map_err(FileError::at("open", &tar_path))?;
         index.write(&file, &index_path)?;
         Ok(Probe { tar: tar_path, index: index_path, _ingest: ingest })

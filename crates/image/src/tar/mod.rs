@@ -34,10 +34,6 @@ pub(crate) struct TarSummary {
     pub(crate) root: Option<RootDirectory>,
     /// Whether the root directory is opaque: nothing of lower layers is seen.
     pub(crate) opaque: bool,
-    /// Directories that have things in them but no entry.
-    pub(crate) implicit: Vec<Vec<u8>>,
-    /// Hard links to what lower layers have: target and name. A target that is still seen under its own name is a name of itself too.
-    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
     /// Unpacked only: objects whose owner could not be set, because the ID is not mapped.
     pub(crate) unowned: u64,
     /// Unpacked only: devices that could not be made.

@@ -1,8 +1,10 @@
 //! What a tree is made of: an entry as an object, with what of it is kept.
 
 use super::children::Children;
+use super::classes::Xattrs;
 use super::records::Tag;
-use crate::tar::{Entry, Kind, Segment, Xattr};
+use super::segments::SparseMap;
+use crate::tar::{Entry, Kind, Xattr};
 
 const S_IFIFO: u16 = 0o010_000;
 const S_IFCHR: u16 = 0o020_000;
@@ -20,19 +22,19 @@ pub(crate) struct Inode<'a> {
     pub(crate) gid: u32,
     pub(crate) mtime: i64,
     pub(crate) mtime_ns: u32,
-    pub(crate) xattrs: &'a [Xattr],
+    pub(crate) xattrs: Xattrs<'a>,
     pub(crate) body: Body<'a>,
 }
 
 /// What it is.
 #[derive(Clone, Copy)]
 pub(crate) enum Body<'a> {
-    Directory(Directory<'a>),
+    Directory(Directory),
     /// Content at this byte of the tar; with segments if sparse.
     File {
         size: u64,
         offset: u64,
-        sparse: Option<&'a [Segment]>,
+        sparse: Option<SparseMap<'a>>,
     },
     Symlink(&'a [u8]),
     /// The device number as EROFS writes it.
@@ -46,15 +48,13 @@ pub(crate) enum Body<'a> {
 
 /// A directory.
 #[derive(Clone, Copy)]
-pub(crate) struct Directory<'a> {
-    pub(super) children: &'a Children,
+pub(crate) struct Directory {
+    pub(super) children: Children,
     /// Nothing of lower layers is seen in it.
     pub(crate) opaque: bool,
     /// No entry has described it.
     pub(super) implicit: bool,
 }
-
-static NO_CHILDREN: Children = Children::NONE;
 
 impl<'a> Inode<'a> {
     /// What is not there: lower layers' object of the name is hidden by it.
@@ -64,19 +64,18 @@ impl<'a> Inode<'a> {
 
     /// A directory that no entry has described: as `mkdir -p` by root makes it.
     pub(super) fn implicit_directory() -> Self {
-        let body = Body::Directory(Directory { children: &NO_CHILDREN, opaque: false, implicit: true });
-        Inode { mode: S_IFDIR | 0o755, uid: 0, gid: 0, mtime: 0, mtime_ns: 0, xattrs: &[], body }
+        let body = Body::Directory(Directory { children: Children::NONE, opaque: false, implicit: true });
+        Inode { mode: S_IFDIR | 0o755, uid: 0, gid: 0, mtime: 0, mtime_ns: 0, xattrs: Xattrs::NONE, body }
     }
 
-    /// What an entry describes. Attributes that are not kept are taken out of it.
-    pub(super) fn of(entry: &'a mut Entry) -> Result<Self, String> {
-        entry.xattrs.retain(|(name, value)| is_kept(name, value));
+    /// What an entry describes. `xattrs`: its attributes, by [`kept_xattrs`].
+    pub(super) fn of(entry: &'a Entry, xattrs: &'a [u8]) -> Result<Self, String> {
         let (file_type, body) = match &entry.kind {
             Kind::Directory => {
-                (S_IFDIR, Body::Directory(Directory { children: &NO_CHILDREN, opaque: false, implicit: false }))
+                (S_IFDIR, Body::Directory(Directory { children: Children::NONE, opaque: false, implicit: false }))
             }
             Kind::File | Kind::HardLink => {
-                let sparse = entry.sparse.as_deref();
+                let sparse = entry.sparse.as_deref().map(SparseMap::Given);
                 (S_IFREG, Body::File { size: entry.size, offset: entry.offset, sparse })
             }
             Kind::Symlink if entry.link.is_empty() => return Err("a symbolic link to nothing".to_owned()),
@@ -97,7 +96,7 @@ impl<'a> Inode<'a> {
             gid: entry.gid,
             mtime: entry.mtime,
             mtime_ns: entry.mtime_ns,
-            xattrs: &entry.xattrs,
+            xattrs: Xattrs::of(xattrs),
             body,
         })
     }
@@ -126,10 +125,15 @@ fn device(major: u32, minor: u32) -> Result<u32, String> {
     Ok((minor & 0xff) | (major << 8) | ((minor & !0xff) << 12))
 }
 
+/// The attributes of an entry that are kept.
+pub(super) fn kept_xattrs(entry: &Entry) -> Vec<u8> {
+    Xattrs::bytes(entry.xattrs.iter().filter(|xattr| is_kept(xattr)))
+}
+
 /// Which attributes of a layer are kept: not overlayfs's own, which a layer could use to see or redirect what is not its own, not
 /// SELinux labels, which are the host's to give, and not what Linux would not take either.
-fn is_kept(name: &[u8], value: &[u8]) -> bool {
+fn is_kept((name, value): &Xattr) -> bool {
     let ours = [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix));
     let fits = name.len() <= 255 && value.len() <= 65535 && !name.contains(&0);
-    !ours && fits && name != b"security.selinux"
+    !ours && fits && *name != b"security.selinux"
 }

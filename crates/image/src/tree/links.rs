@@ -1,6 +1,6 @@
 //! Hard links: to other names of the layer, and to what lower layers have.
 
-use super::{Body, Id, Inode, ROOT, Tree};
+use super::{Body, Id, ROOT, Tree};
 use crate::tar::{Name, join};
 
 impl Tree {
@@ -33,42 +33,11 @@ impl Tree {
     }
 
     fn link_below(&mut self, path: &[u8]) -> Result<Id, String> {
-        if let Some(&id) = self.below.get(path) {
-            return Ok(id);
-        }
-        let id = self.objects.push(b"", ROOT, &Inode::absent(Body::Below(path)))?;
-        self.below.insert(path.into(), id);
-        self.below_memory += path.len() + 64;
-        Ok(id)
-    }
-
-    /// The links to what lower layers have: target and name; a target that this layer does not hide is a name of itself too.
-    pub(crate) fn links_below(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut links = Vec::new();
-        if self.below.is_empty() {
-            return links;
-        }
-        let mut open: Vec<(Id, Vec<u8>)> = vec![(ROOT, Vec::new())];
-        while let Some((id, path)) = open.pop() {
-            let Body::Directory(directory) = self.inode(id).body else { continue };
-            for (name, child) in self.children(directory) {
-                let path = || if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
-                match self.inode(child).body {
-                    Body::Below(target) => links.push((target.to_vec(), path())),
-                    Body::Directory(_) => open.push((child, path())),
-                    _ => {}
-                }
-            }
-        }
-        let targets: std::collections::BTreeSet<Vec<u8>> = links.iter().map(|(target, _)| target.clone()).collect();
-        links.extend(
-            targets.into_iter().filter(|target| self.leaves_to_below(target)).map(|target| (target.clone(), target)),
-        );
-        links
+        self.objects.put_below(&mut self.below, path)
     }
 
     /// Whether a path of lower layers is seen through this layer.
-    fn leaves_to_below(&self, path: &[u8]) -> bool {
+    pub(super) fn leaves_to_below(&self, path: &[u8]) -> bool {
         let mut id = ROOT;
         for name in path.split(|&byte| byte == b'/') {
             match self.inode(id).body {

@@ -2,28 +2,34 @@
 //!
 //! No entry is ever resolved through the tree's symbolic links: an entry below a name that is not a directory makes it one.
 
+mod arena;
 mod children;
 mod classes;
+mod fixed;
 mod inode;
 mod links;
+mod lists;
 mod objects;
+mod open_ends;
 mod records;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub(crate) use arena::Id;
 pub(crate) use inode::{Body, Directory, Inode};
 pub(crate) use objects::ROOT;
-pub(crate) use records::Id;
+pub(crate) use segments::SparseMap;
 pub(crate) use walk::Walk;
 
 use crate::tar::{Entry, Kind, Name};
+use children::{Children, Position};
+use inode::kept_xattrs;
 use objects::Objects;
 use records::Tag;
-use std::collections::BTreeMap;
+use std::path::Path;
 
-/// Memory that one layer's tree may take, about. A million entries take a seventh of it.
-const MEMORY_LIMIT: usize = 256 << 20;
 /// Bytes of one inode's attributes: the largest value Linux allows, and room for small ones.
 const XATTR_LIMIT: usize = 96 << 10;
 
@@ -31,16 +37,20 @@ const XATTR_LIMIT: usize = 96 << 10;
 pub(crate) struct Tree {
     objects: Objects,
     /// Inodes of [`Body::Below`], by path.
-    below: BTreeMap<Box<[u8]>, Id>,
-    below_memory: usize,
+    below: Children,
+    /// Whether there may be directories that no entry has described.
+    implicit: bool,
+    /// Walks that were begun.
+    walks: u32,
     /// The directory that was last looked up, for entries that follow each other in one. It is there: what an entry replaces is in the
     /// directory that was looked up for it, and not that itself.
     recent: Option<(Vec<Box<[u8]>>, Id)>,
 }
 
 impl Tree {
-    pub(crate) fn new() -> Self {
-        Tree { objects: Objects::new(), below: BTreeMap::new(), below_memory: 0, recent: None }
+    /// An empty one. What does not fit into memory goes into a nameless file in `folder`.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Tree { objects: Objects::new(folder), below: Children::NONE, implicit: false, walks: 0, recent: None }
     }
 
     pub(crate) fn inode(&self, id: Id) -> Inode<'_> {
@@ -74,8 +84,20 @@ impl Tree {
     }
 
     /// A directory's names in order, and what has them.
-    pub(crate) fn children<'a>(&'a self, directory: Directory<'a>) -> impl Iterator<Item = (&'a [u8], Id)> {
-        directory.children.iter().map(|child| (self.objects.records().name(child), self.objects.object(child)))
+    pub(crate) fn children(&self, directory: Directory) -> impl Iterator<Item = (&[u8], Id)> {
+        let mut position = Position::FIRST;
+        let arena = &self.objects.records().arena;
+        std::iter::from_fn(move || directory.children.next(arena, &mut position))
+            .map(|child| (self.objects.records().name(child), self.objects.object(child)))
+    }
+
+    /// Marks an object, for whoever writes the tree.
+    pub(crate) fn mark(&mut self, id: Id) {
+        self.objects.mark(id);
+    }
+
+    pub(crate) fn is_marked(&self, id: Id) -> bool {
+        self.objects.records().is_marked(id)
     }
 
     /// A number of the caller's own for an object; 0 at first.
@@ -84,7 +106,7 @@ impl Tree {
     }
 
     pub(crate) fn place(&self, id: Id) -> u32 {
-        self.objects.records().place(id)
+        self.objects.place(id)
     }
 
     /// Adds an entry and answers its inode; `None` if it only marks something, or has no meaning.
@@ -110,14 +132,10 @@ impl Tree {
             }
             Name::Object(components) => Some(self.add_object(&components, entry)?),
         };
-        // Bounds what a hostile layer can make this take; one entry adds 4 MiB at most, for a sparse file.
-        if self.objects.memory() + self.below_memory > MEMORY_LIMIT {
-            return Err(format!("the layer's names and attributes take more than {} MiB", MEMORY_LIMIT >> 20));
-        }
         Ok(added)
     }
 
-    fn add_object(&mut self, components: &[&[u8]], mut entry: Entry) -> Result<Id, String> {
+    fn add_object(&mut self, components: &[&[u8]], entry: Entry) -> Result<Id, String> {
         let Some((name, parents)) = components.split_last() else { return self.describe_root(entry) };
         let target = match entry.kind {
             Kind::HardLink => Some(self.hard_link(&entry.link, components)?),
@@ -135,28 +153,30 @@ impl Tree {
         let known_directory = known.filter(|_| matches!(known_body, Some(Body::Directory(_))));
         if let Some(target) = target {
             let link = self.objects.push_link(name, target)?;
-            self.objects.put(slot, link);
+            self.objects.put(slot, link)?;
             return Ok(target);
         }
-        let inode = Inode::of(&mut entry)?;
+        let xattrs = kept_xattrs(&entry);
+        let inode = Inode::of(&entry, &xattrs)?;
         let is_directory = matches!(inode.body, Body::Directory(_));
         if let Some(known) = known_directory.filter(|_| is_directory) {
-            self.objects.describe(known, &inode);
+            self.objects.describe(known, &inode)?;
             return Ok(known);
         }
         let id = self.objects.push(name, parent, &inode)?;
         if is_directory && hides {
             self.objects.set_opaque(id);
         }
-        self.objects.put(slot, id);
+        self.objects.put(slot, id)?;
         Ok(id)
     }
 
-    fn describe_root(&mut self, mut entry: Entry) -> Result<Id, String> {
+    fn describe_root(&mut self, entry: Entry) -> Result<Id, String> {
         if entry.kind != Kind::Directory {
             return Err("the root is not a directory".to_owned());
         }
-        self.objects.describe(ROOT, &Inode::of(&mut entry)?);
+        let xattrs = kept_xattrs(&entry);
+        self.objects.describe(ROOT, &Inode::of(&entry, &xattrs)?)?;
         Ok(ROOT)
     }
 
@@ -169,7 +189,7 @@ impl Tree {
             Some(_) => {}
             None => {
                 let id = self.objects.push(name, parent, &Inode::absent(Body::Whiteout))?;
-                self.objects.put(slot, id);
+                self.objects.put(slot, id)?;
             }
         }
         Ok(())
@@ -190,11 +210,12 @@ impl Tree {
                 Some(known) if self.is_directory(known) => known,
                 replaced => {
                     let hides = replaced.is_some_and(|known| matches!(self.inode(known).body, Body::Whiteout));
+                    self.implicit = true;
                     let made = self.objects.push(component, id, &Inode::implicit_directory())?;
                     if hides {
                         self.objects.set_opaque(made);
                     }
-                    self.objects.put(slot, made);
+                    self.objects.put(slot, made)?;
                     made
                 }
             }

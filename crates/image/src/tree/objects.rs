@@ -1,10 +1,13 @@
-//! A tree's objects as they are kept: records, and tables for what does not fit into one.
+//! A tree's objects as they are kept: records, and what is known of directories and of what has several names.
 
+use super::arena::{Id, NONE};
 use super::children::{Children, Position};
 use super::classes::{Class, Classes};
+use super::fixed::{DirectoryRecord, Names};
 use super::inode::{Body, Directory, Inode};
-use super::records::{Id, Records, Tag};
-use crate::tar::Segment;
+use super::lists::Free;
+use super::records::{Records, Tag};
+use super::segments::{self, Kept, SparseMap};
 
 /// The root's.
 pub(crate) const ROOT: Id = 0;
@@ -15,30 +18,8 @@ const TAR_BLOCK: u64 = 512;
 /// All objects, reachable or not.
 pub(super) struct Objects {
     records: Records,
-    directories: Vec<DirectoryRecord>,
     classes: Classes,
-    sparse: Vec<SparseFile>,
-    /// Names in directories, replaced ones too.
-    names: usize,
-    /// Segments of sparse files.
-    segments: usize,
-}
-
-/// What may change of a directory.
-struct DirectoryRecord {
-    children: Children,
-    mtime: i64,
-    mtime_ns: u32,
-    class: u32,
-    parent: Id,
-    opaque: bool,
-    implicit: bool,
-}
-
-struct SparseFile {
-    size: u64,
-    offset: u64,
-    segments: Box<[Segment]>,
+    free: Free,
 }
 
 /// Where a name is in its directory, or would be.
@@ -50,98 +31,123 @@ pub(super) struct Slot {
 
 impl Objects {
     /// The root only.
-    pub(super) fn new() -> Self {
-        let mut objects = Objects {
-            records: Records::default(),
-            directories: Vec::new(),
-            classes: Classes::default(),
-            sparse: Vec::new(),
-            names: 0,
-            segments: 0,
-        };
-        // The very first record is at 0.
-        let _root = objects.push(b"", ROOT, &Inode::implicit_directory());
+    pub(super) fn new(folder: &std::path::Path) -> Self {
+        let mut objects = Objects { records: Records::new(folder), classes: Classes::default(), free: Free::NONE };
+        // The very first thing in an arena is at 0, and in memory.
+        let _root = objects.records.begin(Tag::Directory, b"").raw(&[0; DirectoryRecord::BYTES]).finish();
+        objects.describe_as(ROOT, ROOT, &Inode::implicit_directory()).unwrap_or_default();
         objects
-    }
-
-    /// Bytes of memory, about.
-    pub(super) fn memory(&self) -> usize {
-        self.records.memory()
-            + self.names * Children::BYTES_EACH
-            + self.directories.len() * (size_of::<DirectoryRecord>() + 48)
-            + self.classes.memory()
-            + self.sparse.len() * size_of::<SparseFile>()
-            + self.segments * size_of::<Segment>()
     }
 
     /// Keeps an object. A name is not yet in its directory by that.
     pub(super) fn push(&mut self, name: &[u8], parent: Id, inode: &Inode<'_>) -> Result<Id, String> {
         let tag = inode.tag();
-        if matches!(tag, Tag::Whiteout | Tag::Below) {
-            let record = self.records.begin(tag, name);
-            return if let Body::Below(path) = inode.body { record.bytes(path).finish() } else { record.finish() };
-        }
-        let Inode { mode, uid, gid, mtime, mtime_ns, xattrs, body } = *inode;
-        let class = self.classes.number(Class { mode, uid, gid, xattrs: xattrs.to_vec() });
-        if let Body::Directory(Directory { opaque, implicit, .. }) = body {
-            let number = self.directories.len();
-            let children = Children::default();
-            self.directories.push(DirectoryRecord { children, mtime, mtime_ns, class, parent, opaque, implicit });
-            return self.records.begin(tag, name).number(number as u64).finish();
-        }
-        let record = self.records.begin(tag, name).number(u64::from(class)).signed(mtime).number(u64::from(mtime_ns));
-        match body {
-            Body::File { size, offset, sparse: None } => record.number(size).number(offset / TAR_BLOCK),
-            Body::File { size, offset, sparse: Some(segments) } => {
-                self.segments += segments.len();
-                self.sparse.push(SparseFile { size, offset, segments: segments.into() });
-                record.number(self.sparse.len() as u64 - 1)
+        match inode.body {
+            Body::Whiteout => return self.records.begin(tag, name).finish(),
+            Body::Below(path) => return self.records.begin(tag, name).bytes(path).finish(),
+            Body::Directory(_) => {
+                let id = self.records.begin(tag, name).raw(&[0; DirectoryRecord::BYTES]).finish()?;
+                self.describe_as(id, parent, inode)?;
+                return Ok(id);
             }
-            Body::Symlink(target) => record.bytes(target),
-            Body::Device(device) => record.number(u64::from(device)),
+            _ => {}
+        }
+        let class = self.class(inode)?;
+        let map = match inode.body {
+            Body::File { sparse: Some(map), .. } => {
+                let segments = map.read();
+                Some((segments.len(), segments::keep(&mut self.records, &segments)?))
+            }
+            _ => None,
+        };
+        let Inode { mtime, mtime_ns, body, .. } = *inode;
+        let record = self.records.begin(tag, name).number(u64::from(class)).signed(mtime).number(u64::from(mtime_ns));
+        match (body, map) {
+            (Body::File { size, offset, .. }, Some((count, first))) => {
+                record.number(size).number(offset).number(count as u64).number(u64::from(first))
+            }
+            (Body::File { size, offset, .. }, None) => record.number(size).number(offset / TAR_BLOCK),
+            (Body::Symlink(target), _) => record.bytes(target),
+            (Body::Device(device), _) => record.number(u64::from(device)),
             _ => record,
         };
         self.records.finish()
     }
 
+    fn class(&mut self, inode: &Inode<'_>) -> Result<u32, String> {
+        let Inode { mode, uid, gid, xattrs, .. } = *inode;
+        self.classes.number(&mut self.records, Class { mode, uid, gid, xattrs })
+    }
+
     /// Keeps another name of an object.
     pub(super) fn push_link(&mut self, name: &[u8], object: Id) -> Result<Id, String> {
-        self.records.set_linked(object);
+        if !self.records.is_linked(object) {
+            let names = self.records.keep(&Names::default().bytes())?;
+            self.records.set_head(object, names);
+            self.records.set_linked(object);
+        }
         self.records.begin(Tag::Link, name).number(u64::from(object)).finish()
     }
 
     /// Looks a name up.
     pub(super) fn slot(&self, directory: Id, name: &[u8]) -> Slot {
-        let position = self.record(directory).children.find(|child| self.records.name(child).cmp(name));
+        let children = self.record(directory).children;
+        let position = children.find(&self.records.arena, |child| self.records.name(child).cmp(name));
         Slot { directory, position }
     }
 
     /// What has the name.
     pub(super) fn known(&self, slot: Slot) -> Option<Id> {
         let Ok(position) = slot.position else { return None };
-        Some(self.object(self.record(slot.directory).children.get(position)))
+        Some(self.object(self.record(slot.directory).children.get(&self.records.arena, position)))
     }
 
     /// Gives the name to an object or to a link, which was kept under this name.
-    pub(super) fn put(&mut self, slot: Slot, id: Id) {
-        self.names += 1;
-        let children = &mut self.record_mut(slot.directory).children;
+    pub(super) fn put(&mut self, slot: Slot, id: Id) -> Result<(), String> {
+        let mut record = self.record(slot.directory);
         match slot.position {
-            Ok(position) => children.replace(position, id),
-            Err(position) => children.insert(position, id),
+            Ok(position) => record.children.replace(&mut self.records.arena, position, id),
+            Err(position) => {
+                record.children.insert(&mut self.records.arena, &mut self.free, position, id)?;
+                self.set_record(slot.directory, record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a link to a path of lower layers into a list of such, in order; answers the one that is there, if there is one.
+    pub(super) fn put_below(&mut self, list: &mut Children, path: &[u8]) -> Result<Id, String> {
+        match list.find(&self.records.arena, |id| self.records.fields(id).bytes().cmp(path)) {
+            Ok(position) => Ok(list.get(&self.records.arena, position)),
+            Err(position) => {
+                let id = self.push(b"", ROOT, &Inode::absent(Body::Below(path)))?;
+                list.insert(&mut self.records.arena, &mut self.free, position, id)?;
+                Ok(id)
+            }
         }
     }
 
     /// Gives a directory new metadata; its children stay.
-    pub(super) fn describe(&mut self, directory: Id, described: &Inode<'_>) {
-        let Inode { mode, uid, gid, mtime, mtime_ns, xattrs, .. } = *described;
-        let class = self.classes.number(Class { mode, uid, gid, xattrs: xattrs.to_vec() });
-        let record = self.record_mut(directory);
-        (record.class, record.mtime, record.mtime_ns, record.implicit) = (class, mtime, mtime_ns, false);
+    pub(super) fn describe(&mut self, directory: Id, described: &Inode<'_>) -> Result<(), String> {
+        let class = self.class(described)?;
+        let record = self.record(directory);
+        let Inode { mtime, mtime_ns, .. } = *described;
+        self.set_record(directory, DirectoryRecord { class, mtime, mtime_ns, implicit: false, ..record });
+        Ok(())
+    }
+
+    /// Makes a record that of a new directory.
+    fn describe_as(&mut self, id: Id, parent: Id, inode: &Inode<'_>) -> Result<(), String> {
+        let class = self.class(inode)?;
+        let Body::Directory(Directory { children, opaque, implicit }) = inode.body else { return Ok(()) };
+        let Inode { mtime, mtime_ns, .. } = *inode;
+        self.set_record(id, DirectoryRecord { class, parent, mtime, mtime_ns, children, next: NONE, opaque, implicit });
+        Ok(())
     }
 
     pub(super) fn set_opaque(&mut self, directory: Id) {
-        self.record_mut(directory).opaque = true;
+        let record = self.record(directory);
+        self.set_record(directory, DirectoryRecord { opaque: true, ..record });
     }
 
     /// What a child is: itself, or what it links to.
@@ -155,62 +161,91 @@ impl Objects {
         match tag {
             Tag::Whiteout => return Inode::absent(Body::Whiteout),
             Tag::Below => return Inode::absent(Body::Below(fields.bytes())),
-            Tag::Directory => return self.directory_inode(fields.number() as usize),
+            Tag::Directory => return self.directory_inode(id),
             _ => {}
         }
-        let class = self.classes.get(fields.number() as u32);
+        let class = self.classes.get(&self.records, fields.number() as u32);
         let (mtime, mtime_ns) = (fields.signed(), fields.number() as u32);
         let body = match tag {
             Tag::File => Body::File { size: fields.number(), offset: fields.number() * TAR_BLOCK, sparse: None },
             Tag::Sparse => {
-                let SparseFile { size, offset, ref segments } = self.sparse[fields.number() as usize];
-                Body::File { size, offset, sparse: Some(segments) }
+                let (size, offset) = (fields.number(), fields.number());
+                let (count, first) = (fields.number() as usize, fields.number() as Id);
+                Body::File {
+                    size,
+                    offset,
+                    sparse: Some(SparseMap::Kept(Kept { records: &self.records, count, first })),
+                }
             }
             Tag::Symlink => Body::Symlink(fields.bytes()),
             Tag::Char | Tag::Block => Body::Device(fields.number() as u32),
             _ => Body::Fifo,
         };
-        let Class { mode, uid, gid, ref xattrs } = *class;
+        let Class { mode, uid, gid, xattrs } = class;
         Inode { mode, uid, gid, mtime, mtime_ns, xattrs, body }
     }
 
-    fn directory_inode(&self, number: usize) -> Inode<'_> {
-        let DirectoryRecord { ref children, mtime, mtime_ns, class, opaque, implicit, .. } = self.directories[number];
-        let Class { mode, uid, gid, ref xattrs } = *self.classes.get(class);
-        Inode {
-            mode,
-            uid,
-            gid,
-            mtime,
-            mtime_ns,
-            xattrs,
-            body: Body::Directory(Directory { children, opaque, implicit }),
-        }
+    fn directory_inode(&self, id: Id) -> Inode<'_> {
+        let DirectoryRecord { children, mtime, mtime_ns, class, opaque, implicit, .. } = self.record(id);
+        let Class { mode, uid, gid, xattrs } = self.classes.get(&self.records, class);
+        let body = Body::Directory(Directory { children, opaque, implicit });
+        Inode { mode, uid, gid, mtime, mtime_ns, xattrs, body }
     }
 
     pub(super) fn records(&self) -> &Records {
         &self.records
     }
 
+    pub(super) fn mark(&mut self, id: Id) {
+        self.records.mark(id);
+    }
+
+    pub(super) fn place(&self, id: Id) -> u32 {
+        if self.records.is_linked(id) { self.names(id).place } else { self.records.head(id) }
+    }
+
     pub(super) fn set_place(&mut self, id: Id, place: u32) {
-        self.records.set_place(id, place);
+        if self.records.is_linked(id) {
+            self.set_names(id, Names { place, ..self.names(id) });
+        } else {
+            self.records.set_head(id, place);
+        }
+    }
+
+    /// Of an object that is linked to.
+    pub(super) fn names(&self, linked: Id) -> Names {
+        Names::of(self.records.arena.at(self.records.head(linked)))
+    }
+
+    pub(super) fn set_names(&mut self, linked: Id, names: Names) {
+        let at = self.records.head(linked);
+        self.records.arena.at_mut(at)[..Names::BYTES].copy_from_slice(&names.bytes());
     }
 
     pub(super) fn parent(&self, directory: Id) -> Id {
         self.record(directory).parent
     }
 
-    fn number(&self, directory: Id) -> usize {
+    /// See [`DirectoryRecord::next`].
+    pub(super) fn next(&self, directory: Id) -> Id {
+        self.record(directory).next
+    }
+
+    pub(super) fn set_next(&mut self, directory: Id, next: Id) {
+        let record = self.record(directory);
+        self.set_record(directory, DirectoryRecord { next, ..record });
+    }
+
+    pub(super) fn children(&self, directory: Id) -> Children {
+        self.record(directory).children
+    }
+
+    fn record(&self, directory: Id) -> DirectoryRecord {
         debug_assert_eq!(self.records.tag(directory), Tag::Directory);
-        self.records.fields(directory).number() as usize
+        DirectoryRecord::of(self.records.fields(directory).0)
     }
 
-    fn record(&self, directory: Id) -> &DirectoryRecord {
-        &self.directories[self.number(directory)]
-    }
-
-    fn record_mut(&mut self, directory: Id) -> &mut DirectoryRecord {
-        let number = self.number(directory);
-        &mut self.directories[number]
+    fn set_record(&mut self, directory: Id, record: DirectoryRecord) {
+        self.records.fields_mut(directory)[..DirectoryRecord::BYTES].copy_from_slice(&record.bytes());
     }
 }

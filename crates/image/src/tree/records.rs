@@ -1,34 +1,31 @@
-//! The bytes of a tree's objects: each is a record in one of a few large blocks, known by where it begins.
+//! A tree's objects as bytes: each is a record, known by where it begins.
 //!
 //! ```text
-//! 0  u32     a number for whoever writes the tree: where the object goes
-//! 4  u8      what it is (`Tag`), and whether other names link to it
+//! 0  u32     a number for whoever writes the tree: where the object goes; of what has several names, where its `Names` are
+//! 4  u8      what it is (`Tag`), whether other names link to it, and a mark for whoever writes the tree
 //! 5  u8      length of its name
 //! 6  …       the name; empty for the root and for what only hard links name
 //!    …       by tag, numbers as LEB128:
 //!            Link             the object that it is a name of
-//!            Directory        index of the directory
+//!            Directory        what may change of it (`DirectoryRecord`)
 //!            Whiteout         nothing
 //!            Below            length of the path, path
 //!            all others       class, mtime (zigzag), nanoseconds, then
 //!              File           size, first block of 512 bytes in the tar
-//!              Sparse         index of the sparse file
+//!              Sparse         size, byte in the tar, number of segments, where the first of them are
 //!              Symlink        length of the target, target
 //!              Char, Block    the device number
 //!              Fifo           nothing
 //! ```
 //!
-//! A file whose name has 12 bytes takes some 30: a layer may have a million of them, and a pull has to fit in 64 MiB.
+//! A file whose name has 12 bytes takes some 30: a layer may have a million of them.
 
-/// Where a record begins: its block in the upper bits, its byte there in the lower ones.
-pub(crate) type Id = u32;
-
-/// Bits of a block's length. A record is at most a name, a path, and some numbers.
-const BLOCK_BITS: u32 = 20;
-const BLOCK: usize = 1 << BLOCK_BITS;
+use super::arena::{Arena, Id};
+use std::path::Path;
 
 const NAME_AT: usize = 6;
 const LINKED: u8 = 0x80;
+const MARKED: u8 = 0x40;
 
 /// What a record is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,18 +58,25 @@ impl Tag {
     ];
 }
 
-/// All records of a tree.
-#[derive(Default)]
+/// Appends a number as LEB128.
+pub(super) fn put_number(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// All records of a tree, and what else is in its arena.
 pub(super) struct Records {
-    blocks: Vec<Vec<u8>>,
+    pub(super) arena: Arena,
     /// The record that is being made.
     draft: Vec<u8>,
 }
 
 impl Records {
-    /// Bytes of memory.
-    pub(super) fn memory(&self) -> usize {
-        self.blocks.len() * BLOCK
+    pub(super) fn new(folder: &Path) -> Self {
+        Records { arena: Arena::new(folder), draft: Vec::new() }
     }
 
     /// Begins a record, which [`Records::finish`] ends.
@@ -83,12 +87,8 @@ impl Records {
         self
     }
 
-    pub(super) fn number(&mut self, mut value: u64) -> &mut Self {
-        while value >= 0x80 {
-            self.draft.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.draft.push(value as u8);
+    pub(super) fn number(&mut self, value: u64) -> &mut Self {
+        put_number(&mut self.draft, value);
         self
     }
 
@@ -99,68 +99,84 @@ impl Records {
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.number(bytes.len() as u64);
+        self.raw(bytes)
+    }
+
+    /// Bytes whose number is known.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.draft.extend(bytes);
         self
     }
 
     /// Keeps the record.
     pub(super) fn finish(&mut self) -> Result<Id, String> {
-        if self.blocks.last().is_none_or(|block| block.len() + self.draft.len() > BLOCK) {
-            // Pages that are not written to take no memory.
-            self.blocks.push(Vec::with_capacity(BLOCK));
-        }
-        let number = self.blocks.len() - 1;
-        let block = &mut self.blocks[number];
-        let id = Id::try_from(number << BLOCK_BITS | block.len()).map_err(|_| "too many entries".to_owned())?;
-        block.extend(&self.draft);
+        let draft = std::mem::take(&mut self.draft);
+        let id = self.keep(&draft);
+        self.draft = draft;
+        id
+    }
+
+    /// Keeps bytes that are no record.
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<Id, String> {
+        let id = self.arena.take(bytes.len())?;
+        self.arena.at_mut(id)[..bytes.len()].copy_from_slice(bytes);
         Ok(id)
     }
 
-    /// The record, and what comes after it.
-    fn at(&self, id: Id) -> &[u8] {
-        &self.blocks[(id >> BLOCK_BITS) as usize][id as usize % BLOCK..]
-    }
-
-    fn at_mut(&mut self, id: Id) -> &mut [u8] {
-        &mut self.blocks[(id >> BLOCK_BITS) as usize][id as usize % BLOCK..]
-    }
-
     pub(super) fn tag(&self, id: Id) -> Tag {
-        Tag::ALL[usize::from(self.at(id)[4] & !LINKED)]
+        Tag::ALL[usize::from(self.arena.at(id)[4] & !(LINKED | MARKED))]
     }
 
     /// Whether [`Records::set_linked`] was called of it.
     pub(super) fn is_linked(&self, id: Id) -> bool {
-        self.at(id)[4] & LINKED != 0
+        self.arena.at(id)[4] & LINKED != 0
     }
 
     pub(super) fn set_linked(&mut self, id: Id) {
-        self.at_mut(id)[4] |= LINKED;
+        self.arena.at_mut(id)[4] |= LINKED;
     }
 
-    pub(super) fn place(&self, id: Id) -> u32 {
-        let record = self.at(id);
+    /// Whether [`Records::mark`] was called of it.
+    pub(super) fn is_marked(&self, id: Id) -> bool {
+        self.arena.at(id)[4] & MARKED != 0
+    }
+
+    pub(super) fn mark(&mut self, id: Id) {
+        self.arena.at_mut(id)[4] |= MARKED;
+    }
+
+    /// The number at the beginning.
+    pub(super) fn head(&self, id: Id) -> u32 {
+        let record = self.arena.at(id);
         u32::from_le_bytes([record[0], record[1], record[2], record[3]])
     }
 
-    pub(super) fn set_place(&mut self, id: Id, place: u32) {
-        self.at_mut(id)[..4].copy_from_slice(&place.to_le_bytes());
+    pub(super) fn set_head(&mut self, id: Id, head: u32) {
+        self.arena.at_mut(id)[..4].copy_from_slice(&head.to_le_bytes());
     }
 
     pub(super) fn name(&self, id: Id) -> &[u8] {
-        let record = self.at(id);
+        let record = self.arena.at(id);
         &record[NAME_AT..NAME_AT + usize::from(record[5])]
     }
 
     /// Reads what follows the name.
     pub(super) fn fields(&self, id: Id) -> Fields<'_> {
-        let record = self.at(id);
+        let record = self.arena.at(id);
         Fields(&record[NAME_AT + usize::from(record[5])..])
+    }
+
+    /// What follows the name, to be changed.
+    pub(super) fn fields_mut(&mut self, id: Id) -> &mut [u8] {
+        let record = self.arena.at_mut(id);
+        let name = usize::from(record[5]);
+        &mut record[NAME_AT + name..]
     }
 }
 
 /// The fields of a record, in the order in which they were written.
-pub(super) struct Fields<'a>(&'a [u8]);
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
     pub(super) fn number(&mut self) -> u64 {
@@ -183,6 +199,10 @@ impl<'a> Fields<'a> {
 
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let length = self.number() as usize;
+        self.raw(length)
+    }
+
+    pub(super) fn raw(&mut self, length: usize) -> &'a [u8] {
         let (bytes, rest) = self.0.split_at(length);
         self.0 = rest;
         bytes
@@ -195,16 +215,17 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let mut records = Records::default();
+        let mut records = Records::new(Path::new("/var/tmp"));
         let (long, path) = ([b'n'; 255], vec![b'p'; 4095]);
         let mut ids = Vec::new();
-        for _ in 0..600 {
+        // So many that not all are in memory.
+        for _ in 0..16_000 {
             ids.push(records.begin(Tag::Below, &long).bytes(&path).number(u64::MAX).finish().unwrap());
             ids.push(records.begin(Tag::File, b"").signed(i64::MIN).signed(-1).number(0).finish().unwrap());
         }
-        assert!(records.blocks.len() > 2, "records of several blocks");
-        records.set_place(ids[1000], 7);
+        records.set_head(ids[1000], 7);
         records.set_linked(ids[1000]);
+        records.mark(ids[1002]);
         for pair in ids.chunks(2) {
             let mut fields = records.fields(pair[0]);
             assert_eq!((records.tag(pair[0]), records.name(pair[0])), (Tag::Below, &long[..]));
@@ -212,8 +233,10 @@ mod tests {
             let mut fields = records.fields(pair[1]);
             assert_eq!((records.tag(pair[1]), records.name(pair[1])), (Tag::File, &b""[..]));
             assert_eq!((fields.signed(), fields.signed(), fields.number()), (i64::MIN, -1, 0));
-            let marked = pair[0] == ids[1000];
-            assert_eq!((records.is_linked(pair[0]), records.place(pair[0])), (marked, if marked { 7 } else { 0 }));
+            let linked = pair[0] == ids[1000];
+            assert_eq!((records.is_linked(pair[0]), records.head(pair[0])), (linked, if linked { 7 } else { 0 }));
+            assert_eq!(records.is_marked(pair[0]), pair[0] == ids[1002]);
         }
+        assert!(records.arena.in_file() > 40, "blocks in a file: {}", records.arena.in_file());
     }
 }

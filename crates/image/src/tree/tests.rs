@@ -1,5 +1,6 @@
 use super::*;
 use crate::tar::{Segment, Xattr};
+use std::path::Path;
 
 fn entry(path: &str, kind: Kind) -> Entry {
     Entry {
@@ -23,7 +24,7 @@ fn link(path: &str, target: &str) -> Entry {
 }
 
 fn tree(entries: impl IntoIterator<Item = Entry>) -> Tree {
-    let mut tree = Tree::new();
+    let mut tree = Tree::new(Path::new("/var/tmp"));
     for entry in entries {
         tree.add(entry).unwrap();
     }
@@ -62,7 +63,7 @@ fn a_directory_that_is_replaced_takes_what_was_in_it_along() {
 
 #[test]
 fn objects_are_walked_once_and_their_names_counted() {
-    let tree = tree([
+    let mut tree = tree([
         entry("one", Kind::File),
         link("two", "one"),
         link("d/three", "two"),
@@ -74,14 +75,19 @@ fn objects_are_walked_once_and_their_names_counted() {
     ]);
     let known: std::collections::HashMap<String, Id> = paths(&tree).into_iter().collect();
     assert!(known["/one"] == known["/two"] && known["/one"] == known["/d/three"]);
-    let (mut walk, mut met) = (Walk::new(), Vec::new());
-    while let Some(id) = walk.next(&tree) {
-        met.push(id);
+    tree.content_size();
+    for _ in 0..2 {
+        let (mut walk, mut met) = (Walk::new(&mut tree), Vec::new());
+        while let Some(id) = walk.next(&mut tree) {
+            met.push(id);
+        }
+        let distinct: std::collections::BTreeSet<Id> = met.iter().copied().collect();
+        assert_eq!((met.len(), distinct.len(), met[0]), (6, 6, ROOT), "root, d, one, found, lost, plain");
+        let count = |name: &str| tree.names(known[name]);
+        assert_eq!((count("/one"), count("/found"), count("/plain"), count("/lost")), (3, 1, 1, 1));
+        assert_eq!(tree.first_name(known["/one"]), (ROOT, &b"one"[..]));
+        assert_eq!(tree.path(known["/d"]), b"d");
     }
-    let distinct: std::collections::BTreeSet<Id> = met.iter().copied().collect();
-    assert_eq!((met.len(), distinct.len(), met[0]), (6, 6, ROOT), "root, d, one, found, lost, plain");
-    let counts = walk.names();
-    assert_eq!((counts[&known["/one"]], counts[&known["/found"]], counts[&known["/plain"]]), (3, 1, 1));
     assert!(!tree.is_linked(known["/lost"]) && !tree.is_linked(known["/d"]));
 }
 
@@ -104,22 +110,59 @@ fn what_is_kept_of_an_object_is_what_the_entry_said() {
     let tree = tree([file, odd, entry("c", Kind::Char { major: 4095, minor: 0xf_ffff })]);
     let known: std::collections::HashMap<String, Id> = paths(&tree).into_iter().collect();
     let Body::File { size, offset, sparse } = tree.inode(known["/s"]).body else { panic!("not a file") };
-    assert_eq!((size, offset, sparse), ((1 << 40) + 1, 1 << 38, Some(&segments[..])));
+    assert_eq!((size, offset, sparse.unwrap().read()), ((1 << 40) + 1, 1 << 38, segments));
     let odd = tree.inode(known["/odd"]);
     assert_eq!((odd.mode, odd.uid, odd.gid), (0o104_755, u32::MAX, 70_000));
-    assert_eq!((odd.mtime, odd.mtime_ns, odd.xattrs), (i64::MIN, 999_999_999, &[xattr("user.a")][..]));
+    let kept: Vec<_> = odd.xattrs.iter().collect();
+    assert_eq!((odd.mtime, odd.mtime_ns, &kept[..]), (i64::MIN, 999_999_999, &[(&b"user.a"[..], &b"v"[..])][..]));
     assert!(matches!(odd.body, Body::File { size, offset: 512, sparse: None } if size == i64::MAX as u64));
     assert!(matches!(tree.inode(known["/c"]).body, Body::Device(u32::MAX)) && tree.file_type(known["/c"]) == 3);
 }
 
 #[test]
-fn memory_is_bounded_whatever_it_is_taken_for() {
-    let mut tree = Tree::new();
+fn room_is_bounded_whatever_it_is_taken_for() {
+    let mut tree = Tree::new(Path::new("/var/tmp"));
     let refused = (0..u32::MAX).find_map(|number| {
         let value = [&number.to_le_bytes()[..], &[0; 60_000]].concat();
         let xattrs = vec![(b"user.x".to_vec(), value)];
         tree.add(Entry { xattrs, ..entry(&format!("f{number}"), Kind::File) }).err().map(|why| (number, why))
     });
     let (number, why) = refused.unwrap();
-    assert!(number < 5000 && why.contains("more than 256 MiB"), "{number}: {why}");
+    assert!((16_000..18_000).contains(&number) && why.contains("more than 1024 MiB"), "{number}: {why}");
+}
+
+#[test]
+fn what_is_left_to_lower_layers_is_told() {
+    let opaque = entry("o/.wh..wh..opq", Kind::File);
+    let tree = {
+        let entries = [
+            entry("a/b/c", Kind::File),
+            entry("a/d", Kind::Directory),
+            entry("a/d/e/f", Kind::File),
+            opaque,
+            entry("o/p/q", Kind::File),
+            link("l1", "low/x"),
+            link("a/l2", "low/x"),
+            link("l3", "low/y"),
+            entry("low/.wh.y", Kind::File),
+            link("gone", "low/z"),
+            entry("gone", Kind::File),
+        ];
+        let mut tree = tree(entries);
+        tree.content_size();
+        tree
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (mut implicit, mut links) = (Vec::new(), Vec::new());
+    let told = tree.implicit_directories(|path| {
+        implicit.push(text(path));
+        Ok::<_, ()>(())
+    });
+    assert!(told.is_ok() && implicit == ["a", "a/b", "a/d/e", "low"], "{implicit:?}");
+    let told = tree.links_below(|target, name| {
+        links.push((text(target), text(name)));
+        if links.len() < 4 { Ok(()) } else { Err(()) }
+    });
+    let pairs = [("low/x", "a/l2"), ("low/x", "l1"), ("low/y", "l3"), ("low/x", "low/x")];
+    assert!(told.is_err() && links == pairs.map(|(target, name)| (target.to_owned(), name.to_owned())), "{links:?}");
 }

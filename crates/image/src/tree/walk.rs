@@ -1,66 +1,143 @@
 //! Looking at a finished tree.
 
+use super::arena::NONE;
+use super::children::{Children, Position};
+use super::fixed::Names;
 use super::{Body, Id, ROOT, Tree};
 use crate::layer::RootDirectory;
-use std::collections::{HashMap, VecDeque};
 
 /// The objects that can be reached, each once, breadth first: the root first, each directory's children in order.
 ///
-/// It holds nothing of the tree, whose objects may be given their places meanwhile.
+/// It keeps in the tree what it has to remember, so that one walk has to end before another one begins.
 pub(crate) struct Walk {
-    /// What of the current directory is still to come, backwards.
-    children: Vec<Id>,
-    /// Directories whose children have not been looked at.
-    queue: VecDeque<Id>,
-    /// Of objects with several names, how many were met.
-    names: HashMap<Id, u32>,
+    number: u32,
+    /// The directory that is being passed, its children, and the next of them. None before the root.
+    directory: Option<(Id, Children, Position)>,
+    /// The last directory that was met.
+    last: Id,
 }
 
 impl Walk {
-    pub(crate) fn new() -> Self {
-        Walk { children: vec![ROOT], queue: VecDeque::new(), names: HashMap::new() }
+    pub(crate) fn new(tree: &mut Tree) -> Self {
+        tree.walks += 1;
+        Walk { number: tree.walks, directory: None, last: ROOT }
     }
 
     /// The next one.
-    pub(crate) fn next(&mut self, tree: &Tree) -> Option<Id> {
-        while self.children.is_empty() {
-            let directory = self.queue.pop_front()?;
-            let Body::Directory(directory) = tree.inode(directory).body else { continue };
-            for (_, child) in tree.children(directory) {
-                if tree.is_linked(child) {
-                    let names = self.names.entry(child).or_default();
-                    *names += 1;
-                    if *names > 1 {
-                        continue;
-                    }
+    pub(crate) fn next(&mut self, tree: &mut Tree) -> Option<Id> {
+        let objects = &mut tree.objects;
+        let Some((directory, children, position)) = &mut self.directory else {
+            objects.set_next(ROOT, NONE);
+            self.directory = Some((ROOT, objects.children(ROOT), Position::FIRST));
+            return Some(ROOT);
+        };
+        loop {
+            let Some(child) = children.next(&objects.records().arena, position) else {
+                let next = objects.next(*directory);
+                if next == NONE {
+                    return None;
                 }
-                self.children.push(child);
+                (*directory, *children, *position) = (next, objects.children(next), Position::FIRST);
+                continue;
+            };
+            let id = objects.object(child);
+            if objects.records().is_linked(id) {
+                let mut names = objects.names(id);
+                let met = names.walk == self.number;
+                if !met {
+                    names = Names { walk: self.number, directory: *directory, child, ..names };
+                }
+                names.count += u32::from(self.number == 1);
+                objects.set_names(id, names);
+                if met {
+                    continue;
+                }
             }
-            self.children.reverse();
+            if objects.records().tag(id) == super::Tag::Directory {
+                objects.set_next(id, NONE);
+                objects.set_next(self.last, id);
+                self.last = id;
+            }
+            return Some(id);
         }
-        let id = self.children.pop()?;
-        if tree.is_directory(id) {
-            self.queue.push_back(id);
-        }
-        Some(id)
+    }
+}
+
+/// All names, depth first, with their paths; each directory's in order.
+pub(crate) struct Paths {
+    path: Vec<u8>,
+    /// Directories that are passed: their children, the next of them, and the length of their own path.
+    open: Vec<(Children, Position, usize)>,
+    /// The directory that was met last, if what is in it comes next.
+    within: Option<Children>,
+}
+
+impl Paths {
+    pub(crate) fn new(tree: &Tree) -> Self {
+        Paths { path: Vec::new(), open: Vec::new(), within: Some(tree.objects.children(ROOT)) }
     }
 
-    /// At the end: the number of names of each object that was ever linked to.
-    pub(crate) fn names(self) -> HashMap<Id, u32> {
-        self.names
+    /// The next one's path and object.
+    pub(crate) fn next(&mut self, tree: &Tree) -> Option<(&[u8], Id)> {
+        if let Some(children) = self.within.take() {
+            self.open.push((children, Position::FIRST, self.path.len()));
+        }
+        let records = tree.objects.records();
+        loop {
+            let (children, position, length) = self.open.last_mut()?;
+            self.path.truncate(*length);
+            let Some(child) = children.next(&records.arena, position) else {
+                self.open.pop();
+                continue;
+            };
+            if *length > 0 {
+                self.path.push(b'/');
+            }
+            self.path.extend(records.name(child));
+            let id = tree.objects.object(child);
+            self.within = tree.is_directory(id).then(|| tree.objects.children(id));
+            return Some((&self.path, id));
+        }
+    }
+
+    /// Passes over what is in the directory that was met last.
+    pub(crate) fn leave(&mut self) {
+        self.within = None;
     }
 }
 
 impl Tree {
-    /// Bytes of all files that can be reached, each once.
-    pub(crate) fn content_size(&self) -> u64 {
-        let (mut size, mut walk) = (0u64, Walk::new());
+    /// Bytes of all files that can be reached, each once. To be asked for first: it counts names, too.
+    pub(crate) fn content_size(&mut self) -> u64 {
+        let (mut size, mut walk) = (0u64, Walk::new(self));
         while let Some(id) = walk.next(self) {
             if let Body::File { size: bytes, .. } = self.inode(id).body {
                 size = size.saturating_add(bytes);
             }
         }
         size
+    }
+
+    /// How many names an object has, but for directories.
+    pub(crate) fn names(&self, id: Id) -> u32 {
+        if self.is_linked(id) { self.objects.names(id).count } else { 1 }
+    }
+
+    /// Of an object that is linked to: the directory of the first name that the last walk has met, and that name.
+    pub(crate) fn first_name(&self, id: Id) -> (Id, &[u8]) {
+        let names = self.objects.names(id);
+        (names.directory, self.objects.records().name(names.child))
+    }
+
+    /// The path of a directory; the root's is empty.
+    pub(crate) fn path(&self, mut directory: Id) -> Vec<u8> {
+        let mut names = Vec::new();
+        while directory != ROOT {
+            names.push(self.objects.records().name(directory));
+            directory = self.parent(directory);
+        }
+        names.reverse();
+        names.join(&b'/')
     }
 
     /// The root's metadata, if an entry described it.
@@ -73,28 +150,5 @@ impl Tree {
     /// Whether nothing of lower layers is seen: the root directory is opaque.
     pub(crate) fn hides_all_below(&self) -> bool {
         matches!(self.inode(ROOT).body, Body::Directory(directory) if directory.opaque)
-    }
-
-    /// The directories that no entry has described, but the root, and but those that hide what is below them anyway.
-    pub(crate) fn implicit_directories(&self) -> Vec<Vec<u8>> {
-        let mut found = Vec::new();
-        if self.hides_all_below() {
-            return found;
-        }
-        let mut open: Vec<(Id, Vec<u8>)> = vec![(ROOT, Vec::new())];
-        while let Some((id, path)) = open.pop() {
-            let Body::Directory(directory) = self.inode(id).body else { continue };
-            for (name, child) in self.children(directory).filter(|&(_, child)| self.is_directory(child)) {
-                let Body::Directory(sub) = self.inode(child).body else { continue };
-                let path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
-                if sub.implicit && !sub.opaque {
-                    found.push(path.clone());
-                }
-                if !sub.opaque {
-                    open.push((child, path));
-                }
-            }
-        }
-        found
     }
 }

@@ -3,14 +3,13 @@
 use super::unpack::data_path;
 use crate::LayerError;
 use crate::tar::TarSummary;
-use crate::tree::{Body, Id, Inode, ROOT, Tree};
+use crate::tree::{Body, Id, Inode, Tree, Walk};
 use carboy_state::file::FileError;
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, linkat,
     mkdirat, mknodat, openat2, symlinkat, utimensat,
 };
 use rustix::io::Errno;
-use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,36 +18,37 @@ use std::path::{Path, PathBuf};
 
 /// Makes one tree.
 pub(super) struct Placer<'a> {
-    tree: &'a Tree,
+    tree: &'a mut Tree,
     root: OwnedFd,
     /// For messages.
     root_path: &'a Path,
     data: &'a Path,
     privileged: bool,
-    /// Of what has several names, the first, for hard links: folder and name.
-    first_names: HashMap<Id, Vec<u8>>,
 }
 
 impl<'a> Placer<'a> {
     /// Makes the root folder.
-    pub(super) fn new(tree: &'a Tree, root: &'a Path, data: &'a Path, privileged: bool) -> Result<Self, LayerError> {
+    pub(super) fn new(
+        tree: &'a mut Tree,
+        root: &'a Path,
+        data: &'a Path,
+        privileged: bool,
+    ) -> Result<Self, LayerError> {
         std::fs::create_dir(root).map_err(FileError::at("create folder", root))?;
         let folder = File::open(root).map_err(FileError::at("open", root))?.into();
-        Ok(Placer { tree, root: folder, root_path: root, data, privileged, first_names: HashMap::new() })
+        Ok(Placer { tree, root: folder, root_path: root, data, privileged })
     }
 
     /// Makes everything, breadth first.
-    pub(super) fn place(mut self, summary: &mut TarSummary) -> Result<(), LayerError> {
-        let mut queue = VecDeque::from([(ROOT, Vec::new())]);
-        while let Some((id, path)) = queue.pop_front() {
+    pub(super) fn place(self, summary: &mut TarSummary) -> Result<(), LayerError> {
+        let mut walk = Walk::new(self.tree);
+        while let Some(id) = walk.next(self.tree) {
             let Body::Directory(directory) = self.tree.inode(id).body else { continue };
+            let path = self.tree.path(id);
             let folder = self.open(&path)?;
             for (name, child) in self.tree.children(directory) {
                 let child_path = if path.is_empty() { name.to_vec() } else { [&path[..], b"/", name].concat() };
-                self.child(&folder, name, child, &child_path, summary)?;
-                if self.tree.is_directory(child) {
-                    queue.push_back((child, child_path));
-                }
+                self.child((&folder, id), name, child, &child_path, summary)?;
             }
             // Last, because making names in it changes its times. Its sub-folders get theirs in their turn.
             let shown = self.shown(&path);
@@ -67,8 +67,8 @@ impl<'a> Placer<'a> {
     }
 
     fn child(
-        &mut self,
-        folder: &OwnedFd,
+        &self,
+        (folder, directory): (&OwnedFd, Id),
         name: &[u8],
         id: Id,
         path: &[u8],
@@ -78,8 +78,11 @@ impl<'a> Placer<'a> {
         if matches!(inode.body, Body::Directory(_)) {
             return mkdirat(folder, name, Mode::RWXU).map_err(self.failed("create folder", path));
         }
-        if let Some(first) = self.first_names.get(&id) {
-            return linkat(&self.root, &first[..], folder, name, AtFlags::empty()).map_err(self.failed("link", path));
+        if self.tree.is_linked(id)
+            && let first = self.tree.first_name(id)
+            && first != (directory, name)
+        {
+            return self.link(first, folder, name, path, summary);
         }
         match inode.body {
             Body::File { .. } => {
@@ -109,10 +112,28 @@ impl<'a> Placer<'a> {
             let metadata = Metadata { inode, privileged: self.privileged };
             metadata.apply_to_name(folder.as_fd(), name, &self.shown(path), summary)?;
         }
-        if self.tree.is_linked(id) {
-            self.first_names.insert(id, path.to_vec());
-        }
         Ok(())
+    }
+
+    /// Makes another name of what has its first one already.
+    fn link(
+        &self,
+        (directory, first): (Id, &[u8]),
+        folder: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+        summary: &mut TarSummary,
+    ) -> Result<(), LayerError> {
+        let above = self.tree.path(directory);
+        let first = if above.is_empty() { first.to_vec() } else { [&above[..], b"/", first].concat() };
+        match linkat(&self.root, &first[..], folder, name, AtFlags::empty()) {
+            // A device that could not be made has no other names either.
+            Err(Errno::NOENT) if summary.skipped_devices > 0 => {
+                summary.skipped_devices += 1;
+                Ok(())
+            }
+            linked => linked.map_err(self.failed("link", path)),
+        }
     }
 
     /// Makes a device; false if this user may not, and a user namespace never may.
@@ -200,7 +221,7 @@ impl Metadata<'_> {
     fn xattrs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let opaque = matches!(self.inode.body, Body::Directory(directory) if directory.opaque);
         let mark = if self.privileged { &b"trusted.overlay.opaque"[..] } else { b"user.overlay.opaque" };
-        let own = self.inode.xattrs.iter().map(|(name, value)| (&name[..], &value[..]));
+        let own = self.inode.xattrs.iter();
         own.chain(opaque.then_some((mark, &b"y"[..])))
     }
 

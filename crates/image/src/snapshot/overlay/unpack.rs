@@ -7,8 +7,9 @@
 use super::place::{Metadata, Placer};
 use crate::LayerError;
 use crate::layer::is_hole;
+use crate::parents::write_open_ends;
 use crate::tar::{Kind, Reader, Segment, TarSummary};
-use crate::tree::{Body, Id, Tree};
+use crate::tree::{Body, Id, SparseMap, Tree};
 use carboy_state::file::FileError;
 use std::fs::File;
 use std::io::{self, BufRead};
@@ -26,7 +27,7 @@ pub(super) fn unpack(
     privileged: bool,
 ) -> Result<TarSummary, LayerError> {
     let mut reader = Reader::new(tar);
-    let mut tree = Tree::new();
+    let mut tree = Tree::new(work);
     let data = work.join("data");
     let mut content = Content { data: data.clone(), privileged, made: None, summary: TarSummary::default() };
     while let Some(entry) = reader.next_entry()? {
@@ -43,9 +44,8 @@ pub(super) fn unpack(
     summary.size = tree.content_size();
     summary.root = tree.root_directory();
     summary.opaque = tree.hides_all_below();
-    summary.implicit = tree.implicit_directories();
-    summary.links = tree.links_below();
-    Placer::new(&tree, &work.join(tree_name), &data, privileged)?.place(&mut summary)?;
+    write_open_ends(&tree, work)?;
+    Placer::new(&mut tree, &work.join(tree_name), &data, privileged)?.place(&mut summary)?;
     Ok(summary)
 }
 
@@ -68,8 +68,9 @@ impl Content {
         let file = File::options().write(true).create_new(true).open(&path).map_err(FileError::at("create", &path))?;
         let Body::File { size, sparse, .. } = tree.inode(id).body else { return Ok(()) };
         let whole = [Segment { offset: 0, length: size }];
-        let segments = sparse.unwrap_or(&whole);
-        let mut target = Target { file: &file, segments, done: 0, has_holes: sparse.is_some() };
+        let map = sparse.map(SparseMap::read);
+        let segments = map.as_deref().unwrap_or(&whole);
+        let mut target = Target { file: &file, segments, done: 0, has_holes: map.is_some() };
         reader.content(|bytes| target.write(bytes).map_err(|e| FileError::at("write", &path)(e).into()))?;
         if target.has_holes {
             file.set_len(size).map_err(FileError::at("extend", &path))?;
