@@ -65,7 +65,7 @@ fn options_that_are_not_there_say_what_to_do() {
     for (args, words) in [
         (&["copy", "--dest-compress-format=zstd", "a", "b"][..], "skopeo copy"),
         (&["copy", "--sign-by", "me", "a", "b"], "cosign"),
-        (&["push", "--compression-level=3", "x"], "copied as they are"),
+        (&["push", "--compression-level=3", "x"], "usual level"),
         (&["inspect", "--registry-token=x", "docker://x"], "carboy login"),
         (&["rmi", "--platform=linux/amd64", "x"], "one platform"),
         (&["sync", "--override-arch=arm64", "a", "b"], "--platform OS/ARCH"),

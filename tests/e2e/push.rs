@@ -1,6 +1,7 @@
 //! `push`, `login` and `logout`, with real registries and with docker's and podman's files.
 
 use crate::common::http::Server;
+use crate::common::images;
 use crate::common::registry::{PASSWORD, USER};
 use crate::common::{Call, Env, Registry};
 
@@ -56,13 +57,54 @@ fn what_cannot_be_pushed_is_said() {
     assert!(line.contains("127.0.0.1:1") && line.contains("Connection refused"), "{line}");
     let line = env.carboy(["push", "--format=v2s1", &source]).fails(125);
     assert!(line.contains("use v2s2 or oci"), "{line}");
-    let line = env.carboy(["push", "--compression-format=zstd", &source]).fails(125);
-    assert!(line.contains("does not compress"), "{line}");
+    let line = env.carboy(["push", "--compression-format=zstd", "--format=v2s2", &source]).fails(125);
+    assert!(line.contains("has no zstd: use --format oci"), "{line}");
     env.carboy(["push", "--compression-format=gzip", "--format=oci", &source]).ok();
     let line = env.carboy(["push", &source, "oci:/tmp/x"]).fails(125);
     assert!(line.contains("carboy copy"), "{line}");
     let line = env.carboy(["push", "--platform=linux/s390x", &source]).fails(1);
     assert!(line.contains("does not match the specified platform: wanted linux/s390x"), "{line}");
+}
+
+/// As `podman push --compression-format`; the image stays what it is here, and is the same one there.
+#[test]
+#[ignore = "needs root, umoci, skopeo, docker-registry"]
+fn layers_are_compressed_as_asked() {
+    let registry = Registry::start();
+    let source = registry.push("busybox", "some/busybox:1", &["--format", "v2s2"]);
+    for snapshotter in ["auto", "overlay"] {
+        let (env, other) = (Env::new(), Env::new());
+        let ours = |args: &[&str]| env.carboy(["--snapshotter", snapshotter]).args(args);
+        ours(&["pull", "-q", &source]).ok();
+        let (id, files) = (ours(&["images", "-q", "--no-trunc"]).ok(), env.files());
+        for (format, kind) in [
+            ("zstd", "application/vnd.oci.image.layer.v1.tar+zstd"),
+            ("none", "application/vnd.docker.image.rootfs.diff.tar"),
+            ("gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        ] {
+            let name = format!("{}/made/{snapshotter}:{format}", registry.address);
+            let said = ours(&["push", "--compression-format", format, &source, &name]).ok();
+            assert_eq!(said.contains("Layers are compressed anew"), format != "gzip", "{said}");
+            let manifest = registry.manifest(&format!("made/{snapshotter}:{format}"));
+            assert!(manifest.contains(&format!("\"{kind}\"")), "{manifest}");
+            assert!(said.contains(&images::digest(manifest.as_bytes()).to_string()), "{said}");
+            assert_eq!(env.files(), files, "something was left by it");
+            other.carboy(["pull", "-q", &name]).ok();
+            assert_eq!(other.carboy(["images", "-q", "--no-trunc"]).ok(), id, "{format}");
+            assert_eq!(other.carboy(["run", "--rm", &name, "echo", format]).ok(), format!("{format}\n"));
+        }
+        // And back from zstd, of an image that is one.
+        let zstd = format!("{}/made/{snapshotter}:zstd", registry.address);
+        let again = zstd.replace(":zstd", ":again");
+        ours(&["pull", "-q", &zstd]).ok();
+        ours(&["push", "-q", "--compression-format=gzip", &zstd, &again]).ok();
+        let manifest = registry.manifest(&format!("made/{snapshotter}:again"));
+        assert!(manifest.contains("layer.v1.tar+gzip"), "{manifest}");
+        let digest = images::digest(registry.manifest(&format!("made/{snapshotter}:zstd")).as_bytes());
+        let pinned = format!("{}/made/{snapshotter}@{digest}", registry.address);
+        let line = ours(&["push", "--compression-format=gzip", &zstd, &pinned]).fails(1);
+        assert!(line.contains("push it without a digest"), "{line}");
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl push::Progress for Display {
                 self.begin(&PUSH, &format!("The push refers to repository [{}]", reference.repository()));
             }
             push::Event::Repacked(before, after) => {
-                let text = format!("Blobs were dropped: layers are compressed anew, manifest {before} is {after} now");
+                let text = format!("Layers are compressed anew: manifest {before} is {after} now");
                 self.shared.line(&mut self.shared.lock(), &text);
             }
             push::Event::Layers(blobs) => self.layers(blobs),

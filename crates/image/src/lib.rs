@@ -59,7 +59,7 @@ pub use intake::{EmbeddedImage, Intake};
 pub use layer::{LayerIngest, Progress};
 pub use prepare::LAYERS_FILE;
 pub use remove::{ImageUser, Removed};
-pub use repack::{Packing, Repacked};
+pub use repack::{Compression, Packing, Repacked};
 pub use settings::{LayerLimits, StoreSettings};
 pub use snapshot::{SnapshotterChoice, SnapshotterKind};
 pub use tar::{Kind as TarKind, TarHeader, TarWriter, Xattr};

@@ -1,5 +1,5 @@
 //! Pushing: an image of the store to a registry, with the very bytes that it came in, so that its digest stays. Only where blobs were
-//! dropped, and the registry does not have them either, are layers compressed anew.
+//! dropped, and the registry does not have them either, or where it is asked for, are layers compressed anew.
 //!
 //! ```text
 //! manifest ─▶ layers and configuration, several at once ─▶ manifest, under the tag
@@ -14,7 +14,7 @@ pub use error::PushError;
 pub use progress::{Event, LayerPhase, Progress};
 
 use crate::workers::Workers;
-use crate::{Images, Packing, pull::PullErrorKind};
+use crate::{Compression, Images, Packing, pull::PullErrorKind};
 use carboy_distribution::{Access, Client, Pushed, Repository, Target, Upload};
 use carboy_oci::image::{Descriptor, Manifest};
 use carboy_oci::{Digest, Reference};
@@ -35,6 +35,8 @@ pub struct PushOptions {
     pub piece: Option<u64>,
     /// Which kind of manifest is sent.
     pub kind: Kind,
+    /// Compresses layers like this that are not; they are sent as they are if `None`.
+    pub compression: Option<Compression>,
 }
 
 /// Makes a manifest of the other kind, Docker's or the OCI's, which names the same blobs.
@@ -90,9 +92,15 @@ pub fn push(
     // Made for this push, and gone with it: after the lease of what is sent.
     let mut repacked = None;
     let mut sent = Sent::of(images, manifest)?;
-    let there = there_already(images, &repository, &sent.parsed)?;
+    let unlike =
+        |wanted: &Compression| sent.parsed.layers.iter().any(|layer| Compression::of(&layer.media_type) != *wanted);
+    let compression = options.compression.filter(unlike);
+    let there = match compression {
+        Some(_) => None,
+        None => there_already(images, &repository, &sent.parsed)?,
+    };
     if there.is_none() {
-        repacked = images.repack(manifest, Packing::AsBefore)?;
+        repacked = images.repack(manifest, compression.map_or(Packing::AsBefore, Packing::All))?;
     }
     if let Some(repacked) = repacked.as_ref().filter(|made| made.manifest().digest != manifest.digest) {
         let (before, after) = (&manifest.digest, &repacked.manifest().digest);

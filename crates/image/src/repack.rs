@@ -1,7 +1,8 @@
-//! Blobs for layers whose own were dropped, made of the tars that are kept: what an image needs to be sent or saved.
+//! Other blobs for layers: for those whose own were dropped, made of the tars that are kept, what an image needs to be sent or saved; and for
+//! those that are wanted in another form than they have.
 //!
-//! They are compressed as the layers were before, but by another compressor, so that their digests are others and the manifest that names
-//! them is another too. The image's ID, which is its configuration's digest, stays. All of it is in the store like any other blob, named by
+//! The former are compressed as the layers were before, but by another compressor, so that their digests are others and the manifest that
+//! names them is another too. The image's ID, which is its configuration's digest, stays. All of it is in the store like any other blob, named by
 //! nothing but a lease, and goes with [`Repacked`].
 
 mod compress;
@@ -11,12 +12,13 @@ use crate::{ImageError, Images, LayerError};
 use carboy_oci::Digest;
 use carboy_oci::image::{Descriptor, ImageConfig, Manifest, media_type};
 use carboy_store::{Hasher, Lease};
-use compress::Form;
+pub use compress::Compression;
+use compress::Source;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-/// What layers without a blob are made into.
+/// What layers without a blob are made into, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Packing {
     /// Compressed as the manifest says that they were.
@@ -24,6 +26,8 @@ pub enum Packing {
     AsBefore,
     /// Not compressed: costs neither time nor space.
     Plain,
+    /// Like this, and so are layers with a blob that is not.
+    All(Compression),
 }
 
 /// An image whose layers all have blobs again. Dropping it takes away what was made for it.
@@ -51,7 +55,8 @@ impl Drop for Repacked<'_> {
 /// A layer to be packed.
 struct Layer {
     diff_id: Digest,
-    form: Form,
+    compression: Compression,
+    source: Source,
     tar_size: u64,
 }
 
@@ -63,7 +68,8 @@ struct Packed {
 }
 
 impl Images {
-    /// Makes blobs of the layers of an image that have none, so that it can be sent or saved; `None` if all have theirs.
+    /// Makes blobs of the layers of an image that have none, or none in the form that is wanted, so that it can be sent or saved; `None` if
+    /// all have theirs.
     ///
     /// # Errors
     /// If a layer's tar is not kept either (directories are not made into tars again: it would not be the same tar), is damaged, or the
@@ -72,8 +78,11 @@ impl Images {
         let bytes = self.store.read_blob(&manifest.digest)?;
         let invalid = |e| ImageError::invalid(format!("manifest {}", manifest.digest), e);
         let parsed: Manifest = serde_json::from_slice(&bytes).map_err(invalid)?;
-        let dropped = self.dropped_layers(&parsed)?;
-        if dropped.is_empty() {
+        let wanting = match packing {
+            Packing::All(compression) => self.layers_unlike(&parsed, compression)?,
+            Packing::AsBefore | Packing::Plain => self.dropped_layers(&parsed)?,
+        };
+        if wanting.is_empty() {
             return Ok(None);
         }
         let lease = self.store.lease()?;
@@ -81,21 +90,22 @@ impl Images {
         let mut repacked = Repacked { images: self, manifest: manifest.clone(), lease: Some(lease) };
         let Some(lease) = &repacked.lease else { return Ok(None) };
         let mut layers = Vec::new();
-        for (blob, diff_id) in dropped {
+        for (blob, diff_id) in wanting {
+            lease.protect(&blob.digest)?;
             lease.protect(&diff_id)?;
             layers.push((blob.digest.as_str(), self.packable(blob, diff_id, packing)?));
         }
         let packed = self.pack_all(&layers, lease)?;
         let pairs = layers.iter().zip(&packed);
-        let by_blob: BTreeMap<&str, (Form, &Packed)> =
-            pairs.map(|((blob, layer), packed)| (*blob, (layer.form, packed))).collect();
+        let by_blob: BTreeMap<&str, (Compression, &Packed)> =
+            pairs.map(|((blob, layer), packed)| (*blob, (layer.compression, packed))).collect();
         let mut value: Value = serde_json::from_slice(&bytes).map_err(invalid)?;
         let mut changed = false;
         for layer in value["layers"].as_array_mut().into_iter().flatten() {
             let known = layer["digest"].as_str().and_then(|digest| by_blob.get(digest));
-            if let Some(&(form, packed)) = known {
+            if let Some(&(compression, packed)) = known {
                 changed |= layer["digest"] != packed.digest.as_str();
-                describe(layer, form, packed);
+                describe(layer, compression, packed);
             }
         }
         if changed {
@@ -108,6 +118,31 @@ impl Images {
         Ok(Some(repacked))
     }
 
+    /// The layers that are compressed otherwise, or whose blobs were dropped; each blob once.
+    fn layers_unlike<'m>(
+        &self,
+        manifest: &'m Manifest,
+        compression: Compression,
+    ) -> Result<Vec<(&'m Descriptor, Digest)>, ImageError> {
+        let unlike = |blob: &Descriptor| Compression::of(&blob.media_type) != compression;
+        if manifest.layers.iter().all(|blob| !unlike(blob) && self.store.has(&blob.digest)) {
+            return Ok(Vec::new());
+        }
+        let mut seen = HashSet::new();
+        let layers = manifest.layers.iter().zip(self.diff_ids(manifest)?);
+        let wanting = layers
+            .filter(|(blob, id)| unlike(blob) || (!self.store.has(&blob.digest) && self.is_blob_dropped(id)))
+            .filter(|(blob, _)| seen.insert(&blob.digest));
+        Ok(wanting.collect())
+    }
+
+    fn diff_ids(&self, manifest: &Manifest) -> Result<Vec<Digest>, ImageError> {
+        let config = self.store.read_blob(&manifest.config.digest)?;
+        let config: ImageConfig = serde_json::from_slice(&config)
+            .map_err(|e| ImageError::invalid(format!("image configuration {}", manifest.config.digest), e))?;
+        Ok(config.rootfs.diff_ids)
+    }
+
     /// The layers whose blobs were dropped: what their blobs were, and their diff IDs; each blob once.
     pub(crate) fn dropped_layers<'m>(
         &self,
@@ -116,22 +151,22 @@ impl Images {
         if manifest.layers.iter().all(|layer| self.store.has(&layer.digest)) {
             return Ok(Vec::new());
         }
-        let config = self.store.read_blob(&manifest.config.digest)?;
-        let config: ImageConfig = serde_json::from_slice(&config)
-            .map_err(|e| ImageError::invalid(format!("image configuration {}", manifest.config.digest), e))?;
         let mut seen = HashSet::new();
-        let layers = manifest.layers.iter().zip(config.rootfs.diff_ids);
+        let layers = manifest.layers.iter().zip(self.diff_ids(manifest)?);
         let dropped = layers.filter(|(blob, id)| !self.store.has(&blob.digest) && self.is_blob_dropped(id));
         Ok(dropped.filter(|(blob, _)| seen.insert(&blob.digest)).collect())
     }
 
-    /// How to pack a layer whose blob was dropped.
+    /// How to pack a layer.
     fn packable(&self, blob: &Descriptor, diff_id: Digest, packing: Packing) -> Result<Layer, ImageError> {
-        match (self.layer_tar(&diff_id), self.layer_tar_size(&diff_id)?) {
-            (Some(_), Some(tar_size)) => {
-                let form = if packing == Packing::Plain { Form::Plain } else { Form::of(&blob.media_type) };
-                Ok(Layer { diff_id, form, tar_size })
-            }
+        let compression = match packing {
+            Packing::Plain => Compression::Plain,
+            Packing::AsBefore => Compression::of(&blob.media_type),
+            Packing::All(compression) => compression,
+        };
+        let kept = || self.store.has(&blob.digest).then(|| Source::Blob(self.store.blob_path(&blob.digest)));
+        match (self.layer_tar(&diff_id).map(Source::Tar).or_else(kept), self.layer_tar_size(&diff_id)?) {
+            (Some(source), Some(tar_size)) => Ok(Layer { diff_id, compression, source, tar_size }),
             _ => Err(ImageError::Inconsistent(format!(
                 "the blob {} of layer {diff_id} was dropped, and the {} snapshotter keeps no tar that another could be made of: pull the image again without --drop-blobs",
                 blob.digest,
@@ -158,18 +193,17 @@ impl Images {
     /// Makes a layer's blob, unless it is here.
     fn pack(&self, layer: &Layer, lease: &Lease) -> Result<Packed, ImageError> {
         let of_layer = |source| ImageError::Layer { digest: layer.diff_id.clone(), source };
-        if layer.form == Form::Plain {
+        if layer.compression == Compression::Plain {
             lease.protect(&layer.diff_id)?;
             if self.store.has(&layer.diff_id) {
                 return Ok(Packed { digest: layer.diff_id.clone(), size: layer.tar_size });
             }
         }
         // Its own claim: that of the layer is for taking it in.
-        let claim = Hasher::digest_of(format!("repacked {} {:?}", layer.diff_id, layer.form).as_bytes());
+        let claim = Hasher::digest_of(format!("repacked {} {:?}", layer.diff_id, layer.compression).as_bytes());
         let ingest = self.store.ingest(&claim)?;
-        let tar = self.snapshotter.tar_in(&self.store.layer_dir(&layer.diff_id)).unwrap_or_default();
         let blob = ingest.folder().join("blob");
-        let packed = compress::pack(&tar, layer, &blob).map_err(of_layer)?;
+        let packed = compress::pack(layer, &blob).map_err(of_layer)?;
         lease.protect(&packed.digest)?;
         if !self.store.has(&packed.digest) {
             self.store.publish_blob(&blob, &packed.digest)?;
@@ -182,13 +216,20 @@ impl Images {
 const OF_BYTES: [&str; 3] = ["io.github.containers.zstd-chunked.", "containerd.io/snapshot/", "io.containers.estargz."];
 
 /// Makes the entry of a layer speak of its new blob.
-fn describe(entry: &mut Value, form: Form, packed: &Packed) {
+fn describe(entry: &mut Value, compression: Compression, packed: &Packed) {
     let Some(entry) = entry.as_object_mut() else { return };
     entry.insert("digest".to_owned(), packed.digest.as_str().into());
     entry.insert("size".to_owned(), packed.size.into());
-    if form == Form::Plain {
-        let is_docker = entry.get("mediaType").and_then(Value::as_str).is_some_and(|kind| kind.contains("docker"));
-        let kind = if is_docker { media_type::DOCKER_LAYER } else { media_type::OCI_LAYER };
+    let before = entry.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+    if Compression::of(before) != compression {
+        let kind = match (compression, before.contains("docker")) {
+            (Compression::Plain, true) => media_type::DOCKER_LAYER,
+            (Compression::Plain, false) => media_type::OCI_LAYER,
+            (Compression::Gzip, true) => media_type::DOCKER_LAYER_GZIP,
+            (Compression::Gzip, false) => media_type::OCI_LAYER_GZIP,
+            // Docker's own format has none.
+            (Compression::Zstd, _) => media_type::OCI_LAYER_ZSTD,
+        };
         entry.insert("mediaType".to_owned(), kind.into());
     }
     // Where the old blob may be had.

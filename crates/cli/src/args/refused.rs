@@ -1,6 +1,6 @@
 //! Options of docker, podman and skopeo that are not there on purpose, and what to do instead.
 
-const COMPRESS: &str = "layers are copied as they are, so that their digests stay: compress them where the image is built, or by skopeo copy --dest-compress-format";
+const COMPRESS: &str = "layers are copied as they are, so that their digests stay: push --compression-format compresses them, and so does skopeo copy --dest-compress-format";
 const CRYPT: &str = "layers are neither encrypted nor decrypted here: skopeo copy does that";
 const DAEMON: &str = "docker's own store is reached by docker save and docker load: docker-archive:FILE";
 const PLATFORM: &str = "use --platform OS/ARCH[/VARIANT] after the command";
@@ -16,7 +16,9 @@ pub(crate) fn instead_of(option: &str) -> Option<&'static str> {
     let name = name.strip_prefix("--src-").or_else(|| name.strip_prefix("--dest-")).unwrap_or(name);
     Some(match name.trim_start_matches('-') {
         "compress" | "compress-format" | "compress-level" | "decompress" => COMPRESS,
-        "compression-format" | "compression-level" | "force-compression" => COMPRESS,
+        "compression-format" => COMPRESS,
+        "compression-level" => "the compressor's usual level is taken: leave it out",
+        "force-compression" => "push --compression-format always compresses what is not yet: leave it out",
         "encryption-key" | "decryption-key" | "encrypt-layer" => CRYPT,
         "daemon-host" => DAEMON,
         "override-os" | "override-arch" | "override-variant" => PLATFORM,

@@ -97,7 +97,7 @@ pub(crate) struct PushArgs {
     /// Kind of the manifest [default: the image's own, and the other if the registry refuses that]
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) format: Option<ManifestFormat>,
-    /// Only if the layers are compressed like this: they are sent as they are
+    /// Compress layers like this that are not; the image's digest is another then
     #[arg(long, value_name = "FORMAT")]
     pub(crate) compression_format: Option<Compression>,
     /// Send blobs in pieces of so many MiB, for registries behind something that limits requests

@@ -9,9 +9,9 @@ use crate::{output, registry, settings};
 use anyhow::Context;
 use carboy_distribution::{Client, Manifest as Document};
 use carboy_image::push::{Form, Kind, PushOptions, PushedImage};
-use carboy_image::{Image, ImageError, Images};
+use carboy_image::{Compression as LayerCompression, Image, ImageError, Images};
 use carboy_oci::Reference;
-use carboy_oci::image::{Descriptor, Manifest};
+use carboy_oci::image::Descriptor;
 use carboy_transport::{Format, convert_manifest};
 use std::io;
 
@@ -87,7 +87,7 @@ fn one(
     (image, manifest): (&Image, &Descriptor),
     destination: &Reference,
 ) -> Result<PushedImage, Failure> {
-    check(images, args, image, manifest)?;
+    check_platform(args, image)?;
     if let Some(digest) = destination.digest().filter(|digest| **digest != manifest.digest) {
         return Err(usage(format!("the image's digest is {}, not {digest}", manifest.digest)));
     }
@@ -96,11 +96,12 @@ fn one(
     }
     let display = Display::new(io::stdout(), args.quiet).context("look at standard output")?;
     let piece = args.chunk_size.map(|mib| mib.max(1).saturating_mul(1 << 20));
-    let options = PushOptions { parallel: None, piece, kind: kind(args, manifest)? };
+    let kind = kind(args, manifest)?;
+    let options = PushOptions { parallel: None, piece, kind, compression: args.compression_format.map(compression) };
     let pushed = carboy_image::push::push(images, client, manifest, destination, &options, &display);
     display.finish();
     let pushed = pushed.map_err(|e| Failure::Other(e.into()))?;
-    if args.format.is_none() && pushed.media_type != manifest.media_type {
+    if matches!(kind, Kind::OwnOrOther(_)) && pushed.media_type != manifest.media_type {
         let (own, other) = (&manifest.media_type, &pushed.media_type);
         output::error_line(&format!("The registry refused {own}: the manifest was sent as {other}"));
     }
@@ -130,7 +131,11 @@ fn is_named(image: &Image, name: &Reference) -> bool {
 
 /// Which kind of manifest `--format` asks for.
 fn kind(args: &PushArgs, manifest: &Descriptor) -> Result<Kind, Failure> {
+    let zstd = args.compression_format == Some(Compression::Zstd);
     Ok(match manifest_format(args.format)? {
+        Some(Format::Docker) if zstd => return Err(usage("Docker's image format has no zstd: use --format oci")),
+        // As podman does.
+        None if zstd && Format::Docker.is(&manifest.media_type) => Kind::Other(other_kind),
         Some(wanted) if wanted.is(&manifest.media_type) => Kind::Own,
         Some(_) => Kind::Other(other_kind),
         None => Kind::OwnOrOther(other_kind),
@@ -144,17 +149,7 @@ fn other_kind(form: &Form) -> Result<Form, Box<dyn std::error::Error + Send + Sy
     Ok(Form { media_type: other.media_type, bytes: other.bytes })
 }
 
-/// Layers are sent as they are: what asks for another form is refused, and never answered with the form that there is.
-fn check(images: &Images, args: &PushArgs, image: &Image, manifest: &Descriptor) -> Result<(), Failure> {
-    if let Some(wanted) = args.compression_format {
-        let bytes = images.store().read_blob(&manifest.digest).map_err(ImageError::from)?;
-        let parsed: Manifest = serde_json::from_slice(&bytes).context("read the image's manifest")?;
-        if let Some(other) = parsed.layers.iter().find(|layer| compression(&layer.media_type) != wanted) {
-            let (digest, kind) = (&other.digest, &other.media_type);
-            let message = format!("layer {digest} is {kind}, and push sends layers as they are: it does not compress");
-            return Err(usage(message));
-        }
-    }
+fn check_platform(args: &PushArgs, image: &Image) -> Result<(), Failure> {
     if let Some(text) = &args.platform {
         let wanted: carboy_image::pull::Wanted =
             text.parse().map_err(|e: carboy_image::pull::ParsePlatformError| usage(e.to_string()))?;
@@ -171,11 +166,11 @@ fn check(images: &Images, args: &PushArgs, image: &Image, manifest: &Descriptor)
     Ok(())
 }
 
-fn compression(media_type: &str) -> Compression {
-    match media_type {
-        kind if kind.ends_with("gzip") => Compression::Gzip,
-        kind if kind.ends_with("zstd") => Compression::Zstd,
-        _ => Compression::Plain,
+fn compression(wanted: Compression) -> LayerCompression {
+    match wanted {
+        Compression::Gzip => LayerCompression::Gzip,
+        Compression::Zstd => LayerCompression::Zstd,
+        Compression::Plain => LayerCompression::Plain,
     }
 }
 

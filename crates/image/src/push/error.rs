@@ -28,9 +28,9 @@ pub enum PushError {
     /// A blob is not kept.
     #[error("blob {0} is not in the store any more, so that the image cannot be sent as it was: pull it again")]
     Missing(Digest),
-    /// Layers whose blobs were dropped had to be compressed anew, which a name with a digest does not allow.
+    /// Layers were compressed anew, which a name with a digest does not allow.
     #[error(
-        "blobs of the image were dropped: compressed anew its digest is {after}, not {before}; pull it again, or push it without a digest"
+        "its layers compressed anew, the image's digest is {after}, not {before}: push it without a digest (blobs that were dropped come back with a pull)"
     )]
     Repacked {
         /// The image's digest.

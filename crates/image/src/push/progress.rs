@@ -9,7 +9,7 @@ use carboy_oci::{Digest, Reference};
 pub enum Event<'e> {
     /// Blobs are about to be sent to this reference's repository.
     Started(&'e Reference),
-    /// Layers whose blobs were dropped were compressed anew: the manifest's digest before, and the one that it has now.
+    /// Layers were compressed anew: the manifest's digest before, and the one that it has now.
     Repacked(&'e Digest, &'e Digest),
     /// The image's layers.
     Layers(&'e [Descriptor]),
