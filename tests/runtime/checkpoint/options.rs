@@ -129,6 +129,32 @@ fn locks_and_connections() {
 #[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
 fn cgroups_by_others() {
     assert!(criu_works());
+    let bundle = counting();
+    bundle.run_detached();
+    wait_until("some counting", || count(&bundle) > 3);
+    for mode in ["ignore", "soft", "full"] {
+        goes_on_in_its_cgroup(&bundle, mode);
+    }
+}
+
+/// Checkpoints and restores with a `--manage-cgroups-mode`.
+fn goes_on_in_its_cgroup(bundle: &Bundle, mode: &str) {
+    let mode = format!("--manage-cgroups-mode={mode}");
+    bundle.call(&["checkpoint", "--image-path=images", &mode, &bundle.name]).good();
+    assert_eq!(crate::common::cgroups_of(&bundle.name), [""; 0].map(std::path::PathBuf::from));
+    let before = count(bundle);
+    restore(bundle, &["--image-path=images", &mode]);
+    goes_on(bundle, before);
+    let pid = bundle.state()["pid"].to_string();
+    let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(cgroups.lines().all(|line| line.ends_with(&format!("/{}", bundle.name))), "{cgroups}");
+}
+
+/// With version 1 as with version 2.
+#[test]
+#[ignore = "needs root, a kernel that CRIU works on: run by the lane"]
+fn a_cgroup_by_criu() {
+    assert!(criu_works());
     let mut bundle = counting();
     bundle.set("linux/resources", json!({ "pids": { "limit": 33 }, "devices": [{ "allow": false, "access": "rwm" }] }));
     for set in ["bounding", "effective", "permitted"] {
@@ -137,16 +163,7 @@ fn cgroups_by_others() {
     bundle.run_detached();
     wait_until("some counting", || count(&bundle) > 3);
     let name = &bundle.name.clone();
-    for mode in ["ignore", "soft", "full", "strict"] {
-        let mode = format!("--manage-cgroups-mode={mode}");
-        bundle.call(&["checkpoint", "--image-path=images", &mode, name]).good();
-        let before = count(&bundle);
-        restore(&bundle, &["--image-path=images", &mode]);
-        goes_on(&bundle, before);
-        let pid = bundle.state()["pid"].to_string();
-        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-        assert!(cgroups.lines().all(|line| line.ends_with(&format!("/{name}"))), "{cgroups}");
-    }
+    goes_on_in_its_cgroup(&bundle, "strict");
     // In a cgroup that CRIU makes the limits are in force as well, and devices are not to be had.
     assert_eq!(crate::cgroups::file(&bundle, &["pids.max"]), "33");
     let said = bundle.call(&["exec", name, "sh", "-c", "mknod /kmsg c 1 11; head -c 1 /kmsg"]);
