@@ -310,9 +310,11 @@ pub fn killed_at_birth(mut stat: impl FnMut() -> String) -> bool {
 
 /// proc_pid_stat(5): the state, the flags `PF_EXITING` and `PF_SIGNALED`, or a pending SIGKILL.
 fn is_dying(stat: &str) -> bool {
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let (state, flags, pending) = (fields.first().copied().unwrap_or("X"), number(6), number(28));
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+    let state = fields.next().unwrap_or("X");
+    // Of those after the state, the sixth and the twenty-eighth.
+    let mut number = |skipped| fields.nth(skipped).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let (flags, pending) = (number(5), number(21));
     matches!(state, "Z" | "X") || flags & 0x404 != 0 || pending & 1 << 8 != 0
 }
 
