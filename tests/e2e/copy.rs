@@ -163,6 +163,11 @@ fn a_registry_is_looked_at_and_tidied() {
         .ok();
     assert!(out.ends_with("Synced 2 images from 1 sources\n"), "{out}");
     assert_eq!(raw_digest(&format!("dir:{}", env.path("all/box:2").display())), raw_digest(&from));
+    let folder = format!("dir:{}", env.path("all/box:2").display());
+    for format in ["{{.Name}}|{{.Tag}}|{{.Digest}}", "{{.RepoTags}} {{.Os}}"] {
+        let theirs = skopeo(["inspect", "--format", format, &folder]).ok();
+        assert_eq!(env.carboy(["inspect", "--format", format, &folder]).ok(), theirs, "{format}");
+    }
     let gone = env.carboy(["delete", "--creds", &creds, &name]).output();
     // Debian's registry deletes only where its configuration says so.
     assert!(gone.code == 0 || gone.error().contains("unsupported"), "{gone}");

@@ -103,7 +103,11 @@ impl Session {
             return Ok((uri, response));
         }
         let (status, wait) = (response.status().as_u16(), retry_after(response.headers()));
-        Err(Failed::Refused { status, wait, error: repository.refused(&uri, response, &self.what) })
+        let mut error = repository.refused(&uri, response, &self.what);
+        if let Error::Status { status: 413, detail, .. } = &mut error {
+            detail.push_str(" (push --chunk-size=MIB sends smaller pieces)");
+        }
+        Err(Failed::Refused { status, wait, error })
     }
 
     /// Asks how far the upload is. `None`: the registry does not know it any more.

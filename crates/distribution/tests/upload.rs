@@ -345,3 +345,15 @@ fn credentials_stay_with_the_registry() {
     assert!(storage.requests()[0].path.starts_with("/bucket?signature=s&digest=sha256%3A"));
     assert_eq!(storage.requests()[0].header("authorization"), None);
 }
+
+/// What stands before registries often limits requests; docker and podman have no way around that.
+#[test]
+fn too_large_a_request_says_what_helps() {
+    let server = Server::start(|request| match request.method.as_str() {
+        "HEAD" => status(404),
+        "POST" => with(202, &[("Location", "u")], ""),
+        _ => with(413, &[("Content-Type", "text/html")], "<html>nginx</html>"),
+    });
+    let error = push(&server, &content(1000)).unwrap_err().to_string();
+    assert!(error.ends_with("answered 413: payload too large (push --chunk-size=MIB sends smaller pieces)"), "{error}");
+}

@@ -33,7 +33,7 @@ pub(in crate::commands) fn inspect(global: &Global, args: &InspectArgs, text: &s
         output::print(&String::from_utf8_lossy(&bytes))?;
         return Ok(0);
     }
-    let value: Value = if args.config {
+    let mut value: Value = if args.config {
         serde_json::from_slice(&bytes).context("image configuration")?
     } else {
         let config: ImageConfig = serde_json::from_slice(&bytes).context("image configuration")?;
@@ -41,7 +41,13 @@ pub(in crate::commands) fn inspect(global: &Global, args: &InspectArgs, text: &s
         shown(&place, &digest.to_string(), tags, &manifest, &config)
     };
     match args.format.as_deref().map(Format::parse).transpose()? {
-        None => output::line(&pretty(&value)?)?,
+        None => {
+            // Templates may name them all the same, as skopeo's.
+            if let Some(object) = value.as_object_mut().filter(|_| !args.config) {
+                object.retain(|name, value| !["Name", "Tag"].contains(&name.as_str()) || value != "");
+            }
+            output::line(&pretty(&value)?)?;
+        }
         // Docker shows the text of `Created`, skopeo a moment.
         Some(format) => output::line(&format.render_with(&value, &Env { times: &["Created"], ..Env::docker() })?)?,
     }
@@ -90,8 +96,9 @@ fn shown(place: &Location, digest: &str, tags: Vec<String>, manifest: &Manifest,
         .collect();
     let digests: Vec<&carboy_oci::Digest> = manifest.layers.iter().map(|layer| &layer.digest).collect();
     let labels = if config.config.labels.is_empty() { Value::Null } else { json!(config.config.labels) };
-    let mut value = json!({
+    json!({
         "Name": name,
+        "Tag": "",
         "Digest": digest,
         "RepoTags": tags,
         "Created": config.created,
@@ -102,9 +109,5 @@ fn shown(place: &Location, digest: &str, tags: Vec<String>, manifest: &Manifest,
         "Layers": digests,
         "LayersData": layers,
         "Env": config.config.env,
-    });
-    if let Some(object) = value.as_object_mut().filter(|_| name.is_empty()) {
-        object.shift_remove("Name");
-    }
-    value
+    })
 }
