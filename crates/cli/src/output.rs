@@ -17,6 +17,11 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes `WARNING: …` to standard error.
+pub(crate) fn warning(message: &str) {
+    let _ = writeln!(io::stderr(), "WARNING: {message}");
+}
+
 /// Writes `Error: …` to standard error, on one line whatever the message holds.
 pub(crate) fn error_line(message: &str) {
     let flat: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -2,7 +2,7 @@
 
 use crate::args::RegistryArgs;
 use crate::failure::{Failure, usage};
-use crate::settings;
+use crate::{output, settings};
 use carboy_distribution::{Client, Credential, Credentials, Limits, Proxies, Registries, Settings};
 use carboy_engine::{Engine, Error};
 use carboy_image::{Image, ImageError, Images};
@@ -22,6 +22,7 @@ pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Failure> {
             tries: args.retry_times.map_or(Limits::default().tries, |times| times.saturating_add(1)),
             ..Limits::default()
         },
+        notice: Some(output::warning),
         ..Settings::default()
     }))
 }

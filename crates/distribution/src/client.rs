@@ -34,6 +34,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What the client calls itself to servers.
     pub user_agent: String,
+    /// Is told, in a line, when a server is waited for that asked for that, or asked again that said nothing.
+    pub notice: Option<fn(&str)>,
 }
 
 /// How long to wait for what, and how often to try.
@@ -80,6 +82,7 @@ impl Default for Settings {
             proxies: Proxies::default(),
             limits: Limits::default(),
             user_agent: concat!("carboy/", env!("CARGO_PKG_VERSION")).to_owned(),
+            notice: None,
         }
     }
 }

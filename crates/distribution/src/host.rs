@@ -198,10 +198,31 @@ pub(crate) fn retried(
         if tried >= tries || asked.is_some_and(|wait| wait > limits.longest_wait) {
             return result;
         }
-        if let Ok(response) = result {
-            drain(response);
+        match result {
+            Ok(response) => {
+                if let Some(wait) = asked {
+                    tell_wait(transport, &endpoint::display_host(response.get_uri()), response.status().as_u16(), wait);
+                }
+                drain(response);
+            }
+            Err(error @ Error::Timeout { .. }) => tell(transport, &format!("{error}; trying again")),
+            Err(_) => {}
         }
         pause(transport, asked.unwrap_or_else(|| backoff(&limits, tried)))?;
+    }
+}
+
+/// Says that a server asked for a wait, so that nobody takes it for a hang.
+pub(crate) fn tell_wait(transport: &Transport, host: &str, status: u16, wait: Duration) {
+    if wait >= Duration::from_secs(1) {
+        let seconds = wait.as_secs();
+        tell(transport, &format!("{host} answered {status} and asks to wait: trying again in {seconds} s"));
+    }
+}
+
+fn tell(transport: &Transport, text: &str) {
+    if let Some(notice) = transport.client().settings().notice {
+        notice(text);
     }
 }
 

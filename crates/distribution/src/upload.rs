@@ -10,7 +10,7 @@
 
 use crate::endpoint::{self, encode_query};
 use crate::error::{Error, Result};
-use crate::host::{Ask, backoff, pause};
+use crate::host::{Ask, backoff, pause, tell_wait};
 use crate::repository::Repository;
 use crate::response::is_transient;
 use crate::session::{Failed, Session};
@@ -122,6 +122,9 @@ impl Repository {
         };
         if !may_pass || failures >= limits.tries || asked.is_some_and(|wait| wait > limits.longest_wait) {
             return Err(failed.into_error());
+        }
+        if let (Failed::Refused { status, .. }, Some(wait)) = (&failed, asked) {
+            tell_wait(self.transport(), self.host().authority(), *status, wait);
         }
         pause(self.transport(), asked.unwrap_or_else(|| backoff(limits, failures)))
     }

@@ -324,6 +324,22 @@ fn overload_is_waited_out() {
 }
 
 #[test]
+fn a_wait_that_was_asked_for_is_told() {
+    static TOLD: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+    let calls = AtomicUsize::new(0);
+    let server = Server::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => with(429, &[("Retry-After", "1")], ""),
+        _ => body(MANIFEST),
+    });
+    let base = client(carboy_distribution::Credentials::none());
+    let notice: fn(&str) = |text| TOLD.lock().unwrap().push(text.to_owned());
+    let client = Client::new(Settings { notice: Some(notice), ..base.settings().clone() });
+    client.repository(&server.reference("x")).manifest(&latest()).unwrap();
+    let expected = format!("{} answered 429 and asks to wait: trying again in 1 s", server.address);
+    assert_eq!(*TOLD.lock().unwrap(), [expected]);
+}
+
+#[test]
 fn overload_that_lasts_is_told() {
     let server = Server::start(|_| {
         with(429, &[], r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}"#)
