@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::cgroups::{self, Driver, Search};
-use crate::step::{Birth, Place};
+use crate::step::{Birth, MountSource, MountStep, Place};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
