@@ -29,6 +29,7 @@ suite!(
     names_that_lead_elsewhere,
     whiteouts_that_lead_elsewhere,
     directories_as_deep_as_a_path_can_be,
+    names_in_no_order,
     ten_gigabytes_of_zeros,
     a_million_entries,
 );
@@ -215,6 +216,47 @@ fn directories_as_deep_as_a_path_can_be(choice: SnapshotterChoice) {
     assert_eq!(fs::read_dir(sandbox.path("root/layers")).unwrap().count(), 0);
 }
 
+/// A large directory whose names are found by hashes until all are known: content, links, and what replaces what.
+fn names_in_no_order(choice: SnapshotterChoice) {
+    let sandbox = Sandbox::new(choice);
+    let mut tar = TarBuilder::default();
+    for number in (0..3000_u32).map(|number| number * 7919 % 3000) {
+        let name = format!("d/{number:a>9}");
+        tar.file(&name, number.to_string().as_bytes());
+        match number % 10 {
+            1 => drop(tar.hard_link(&format!("d/link-{number}"), &name)),
+            2 => drop(tar.symlink(&name, &format!("to-{number}"))),
+            3 => drop(tar.directory(&name, 0o700).file(&format!("{name}/x"), b"x")),
+            4 => drop(tar.file(&name, b"again")),
+            5 => drop(
+                tar.device(&format!("d/device-{number}"), 1, 3)
+                    .hard_link(&format!("d/same-{number}"), &format!("d/device-{number}")),
+            ),
+            _ => {}
+        }
+    }
+    let image = sandbox.image("unordered", &[tar.finish()]);
+    sandbox.with_root(&image, |root| {
+        for number in 0..3000_u32 {
+            let (path, text) = (root.join(format!("d/{number:a>9}")), number.to_string());
+            let meta = |name: String| fs::metadata(root.join(name)).unwrap();
+            match number % 10 {
+                1 => {
+                    let link = meta(format!("d/link-{number}"));
+                    assert!(fs::read_to_string(&path).unwrap() == text && link.nlink() == 2);
+                    assert_eq!(link.ino(), fs::metadata(&path).unwrap().ino());
+                }
+                2 => assert_eq!(fs::read_link(&path).unwrap(), Path::new(&format!("to-{number}"))),
+                3 => assert_eq!(fs::read(path.join("x")).unwrap(), b"x"),
+                4 => assert_eq!(fs::read(&path).unwrap(), b"again"),
+                5 => assert_eq!(meta(format!("d/device-{number}")).ino(), meta(format!("d/same-{number}")).ino()),
+                _ => assert_eq!(fs::read_to_string(&path).unwrap(), text),
+            }
+        }
+        assert_eq!(fs::read_dir(root.join("d")).unwrap().count(), 3000 + 300 + 600);
+    });
+}
+
 const ZEROS: u64 = 10 << 30;
 
 /// A tar that holds one file of so many zeros, but for what is cut off at its end.
@@ -369,7 +411,9 @@ impl Many {
                 2 => {
                     let text = format!("SCHILY.xattr.user.number={number:040}\n");
                     self.raw(b'x', "pax", "", format!("{} {text}", text.len() + 3).as_bytes());
-                    self.entry(b'0', &format!("usr/{number:a>45}"), "");
+                    // In no order: the multiplier and a million have no factor in common.
+                    let mixed = u64::from(number) * 7919 % 1_000_000;
+                    self.entry(b'0', &format!("usr/{mixed:a>45}"), "");
                 }
                 3 => self.entry(b'0', &format!("{folder}/file-{number}"), ""),
                 _ => self.entry(b'1', &format!("{folder}/link-{number}"), &format!("{folder}/file-{}", number - 1)),
@@ -490,11 +534,11 @@ fn a_million_of_everything() {
     let sandbox = Sandbox::new(Erofs);
     let image = take_in(&sandbox, Of::Everything, 1_000_000);
     sandbox.with_root(&image, |root| {
-        for number in [0, 50_005, 999_995] {
+        for number in [0, 50_005, 999_995_u64] {
             let folder = root.join(format!("usr/share/dir{}", number / 1000));
             assert!(folder.join(format!("undescribed-{number}/x")).is_file());
             assert!(folder.join(format!("sub-{}", number + 1)).is_dir());
-            let found = xattrs(&root.join(format!("usr/{:a>45}", number + 2)));
+            let found = xattrs(&root.join(format!("usr/{:a>45}", (number + 2) * 7919 % 1_000_000)));
             assert_eq!(found["user.number"], format!("{:040}", number + 2).as_bytes());
             let [file, link] = [format!("file-{}", number + 3), format!("link-{}", number + 4)]
                 .map(|name| fs::metadata(folder.join(name)).unwrap());

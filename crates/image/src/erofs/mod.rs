@@ -43,9 +43,10 @@ pub(crate) fn index_tar(tar: &mut dyn BufRead, folder: &Path) -> Result<(Index, 
         }
     }
     reader.drain()?;
+    let size = tree.finish().or_else(|why| reader.refuse(why))?;
     let summary = TarSummary {
         entries,
-        size: tree.content_size(),
+        size,
         root: tree.root_directory(),
         opaque: tree.hides_all_below(),
         ..TarSummary::default()

@@ -173,3 +173,33 @@ impl Drop for Arena {
         IN_FILES.fetch_sub(usize::from(self.file.is_some()), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_bounded() {
+        let mut arena = Arena::new(Path::new("/var/tmp"));
+        let refused = (0..=BLOCKS_LIMIT).find_map(|number| arena.take(BLOCK).err().map(|why| (number, why)));
+        let (number, why) = refused.unwrap();
+        // Where there can be no file, it is the other limit.
+        let limit = if arena.in_file() > 0 { BLOCKS_LIMIT } else { MEMORY_LIMIT };
+        assert_eq!((number, why), (limit, format!("the layer's names and attributes take more than {limit} MiB")));
+    }
+
+    #[test]
+    fn only_so_many_pieces_are_mapped_in() {
+        let mut arena = Arena::new(Path::new("/var/tmp"));
+        let ids: Vec<Id> = (0..100 * 16).map(|_| arena.take(PIECE).unwrap()).collect();
+        for round in 0..3 {
+            for &id in &ids {
+                assert_eq!(arena.at(id)[7], if round == 0 { 0 } else { id.to_le_bytes()[2] });
+                arena.at_mut(id)[7] = id.to_le_bytes()[2];
+                assert!(arena.touched.get() <= PIECES_MAPPED);
+            }
+        }
+        let all = arena.span(ids[1599] & !(BLOCK as Id - 1), BLOCK);
+        assert!(all.len() == BLOCK && arena.touched.get() <= PIECES_MAPPED);
+    }
+}

@@ -1,6 +1,10 @@
-//! A directory's names in order: a sorted list of objects' numbers, the names being the objects' own; of many, a list of such lists.
+//! A directory's names in order: a list of objects' numbers, the names being the objects' own; of many, a list of such lists.
+//!
+//! The order is that of the names. To find one by bisection, many records have to be looked at, which lie anywhere if the names have come
+//! in no order. Of a directory of thousands hashes of the names are kept beside the numbers, and the order is theirs until all
+//! names are known.
 
-use super::arena::{Arena, Id};
+use super::arena::{Arena, Id, NONE};
 use super::lists::{Free, List};
 use std::cmp::Ordering;
 
@@ -13,9 +17,11 @@ pub(crate) struct Children {
     pub(super) list: List,
     /// The list is of lists, which are not empty: each takes two numbers.
     pub(super) deep: bool,
+    /// Each child has two numbers: the hash of its name, and its own.
+    pub(super) hashed: bool,
 }
 
-/// Where a name is, or where it would be: list, and number therein.
+/// Where a name is, or where it would be: list, and child therein.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position(u32, u32);
 
@@ -24,20 +30,17 @@ impl Position {
 }
 
 impl Children {
-    pub(super) const NONE: Children = Children { list: List::EMPTY, deep: false };
+    pub(super) const NONE: Children = Children { list: List::EMPTY, deep: false, hashed: false };
+    pub(super) const NONE_HASHED: Children = Children { hashed: true, ..Children::NONE };
 
     /// The one at a position or, if that is the end of a list, the first one after it; the position becomes the next one's.
     pub(super) fn next(self, arena: &Arena, position: &mut Position) -> Option<Id> {
-        let Position(mut number, mut at) = *position;
-        if at >= self.piece(arena, number)?.len {
-            (number, at) = (number + 1, 0);
-        }
-        let piece = self.piece(arena, number).filter(|piece| at < piece.len)?;
-        *position = Position(number, at + 1);
-        Some(piece.get(arena, at))
+        let (here, piece) = self.settled(arena, *position)?;
+        *position = Position(here.0, here.1 + 1);
+        Some(piece.get(arena, here.1 * self.width() + self.width() - 1))
     }
 
-    /// Looks a name up; `compare` orders a child's name against it.
+    /// Looks a name up; `compare` orders a child's name against it. Not if hashes are kept.
     ///
     /// # Errors
     /// Where it would have to be.
@@ -53,38 +56,63 @@ impl Children {
             Ordering::Greater => {}
         }
         let first = |number| self.piece(arena, number).map(|piece| compare(piece.get(arena, 0)));
-        let after = partition(0, self.pieces(), |number| first(number).is_some_and(|order| order != Ordering::Greater));
+        let after = partition(self.pieces(), |number| first(number).is_some_and(|order| order != Ordering::Greater));
         let number = after.saturating_sub(1);
         let Some(piece) = self.piece(arena, number) else { return Err(Position::FIRST) };
-        let at = partition(0, piece.len, |at| compare(piece.get(arena, at)) == Ordering::Less);
+        let at = partition(piece.len, |at| compare(piece.get(arena, at)) == Ordering::Less);
         let found = at < piece.len && compare(piece.get(arena, at)) == Ordering::Equal;
         if found { Ok(Position(number, at)) } else { Err(Position(number, at)) }
     }
 
-    pub(super) fn get(self, arena: &Arena, Position(number, at): Position) -> Id {
-        self.piece(arena, number).map_or(super::arena::NONE, |piece| piece.get(arena, at))
+    /// Looks a name up by its hash; `is` tells whether a child has the name.
+    ///
+    /// # Errors
+    /// Where it would have to be.
+    pub(super) fn find_hashed(self, arena: &Arena, hash: u32, is: impl Fn(Id) -> bool) -> Result<Position, Position> {
+        let before =
+            |number| self.piece(arena, number).is_some_and(|piece| piece.len > 0 && piece.get(arena, 0) < hash);
+        let number = partition(self.pieces(), before).saturating_sub(1);
+        let Some(piece) = self.piece(arena, number) else { return Err(Position::FIRST) };
+        let first = Position(number, partition(piece.len / 2, |at| piece.get(arena, 2 * at) < hash));
+        let mut position = first;
+        while let Some((here, piece)) = self.settled(arena, position)
+            && piece.get(arena, 2 * here.1) == hash
+        {
+            if is(piece.get(arena, 2 * here.1 + 1)) {
+                return Ok(here);
+            }
+            position = Position(here.0, here.1 + 1);
+        }
+        Err(first)
+    }
+
+    pub(super) fn get(self, arena: &Arena, mut position: Position) -> Id {
+        self.next(arena, &mut position).unwrap_or(NONE)
     }
 
     pub(super) fn replace(self, arena: &mut Arena, Position(number, at): Position, id: Id) {
         if let Some(piece) = self.piece(arena, number) {
-            piece.set(arena, at, id);
+            piece.set(arena, at * self.width() + self.width() - 1, id);
         }
     }
 
+    /// Puts a child where its name was looked for. `hash`: of its name, if hashes are kept.
     pub(super) fn insert(
         &mut self,
         arena: &mut Arena,
         free: &mut Free,
-        Position(mut number, mut at): Position,
-        id: Id,
+        Position(mut number, at): Position,
+        (hash, id): (u32, Id),
     ) -> Result<(), String> {
+        let (mut at, both) = (at * self.width(), [hash, id]);
+        let values = if self.hashed { &both[..] } else { &both[1..] };
         if !self.deep {
             if self.list.len < PIECE {
-                return self.list.insert(arena, free, at, &[id]);
+                return self.list.insert(arena, free, at, values);
             }
             let mut outer = List::EMPTY;
             outer.insert(arena, free, 0, &self.list.pack())?;
-            *self = Children { list: outer, deep: true };
+            *self = Children { list: outer, deep: true, ..*self };
         }
         let mut piece = self.piece(arena, number).unwrap_or(List::EMPTY);
         if piece.len == PIECE {
@@ -96,9 +124,64 @@ impl Children {
                 (number, at, piece) = (number + 1, rest, upper);
             }
         }
-        piece.insert(arena, free, at, &[id])?;
+        piece.insert(arena, free, at, values)?;
         self.set_piece(arena, number, piece);
         Ok(())
+    }
+
+    /// Puts a child behind all others.
+    pub(super) fn append(&mut self, arena: &mut Arena, free: &mut Free, id: Id) -> Result<(), String> {
+        let last = self.pieces().saturating_sub(1);
+        let at = self.piece(arena, last).map_or(0, |piece| piece.len / self.width());
+        self.insert(arena, free, Position(last, at), (0, id))
+    }
+
+    /// Whether a child that would be put there had better be found by its hash.
+    pub(super) fn wants_hashes(self, arena: &Arena, position: Position) -> bool {
+        let many = self.deep || self.list.len >= PIECE;
+        !self.hashed && many && self.settled(arena, position).is_some()
+    }
+
+    /// The same children with hashes, in the order of these.
+    pub(super) fn with_hashes(
+        self,
+        arena: &mut Arena,
+        free: &mut Free,
+        hash: impl Fn(&Arena, Id) -> u32,
+    ) -> Result<Self, String> {
+        let (mut hashed, mut position) = (Children::NONE_HASHED, Position::FIRST);
+        while let Some(id) = self.next(arena, &mut position) {
+            let hash = hash(arena, id);
+            let place = hashed.find_hashed(arena, hash, |_| false).unwrap_or_else(|place| place);
+            hashed.insert(arena, free, place, (hash, id))?;
+        }
+        self.give_back(arena, free);
+        Ok(hashed)
+    }
+
+    /// Leaves the lists to others.
+    pub(super) fn give_back(self, arena: &mut Arena, free: &mut Free) {
+        for number in 0..if self.deep { self.pieces() } else { 0 } {
+            if let Some(piece) = self.piece(arena, number) {
+                free.give(arena, piece);
+            }
+        }
+        free.give(arena, self.list);
+    }
+
+    /// Numbers of one child.
+    fn width(self) -> u32 {
+        if self.hashed { 2 } else { 1 }
+    }
+
+    /// A position, if it is the end of a list that of the next one, with its list. `None` behind the last child.
+    fn settled(self, arena: &Arena, Position(mut number, mut at): Position) -> Option<(Position, List)> {
+        let mut piece = self.piece(arena, number)?;
+        if at * self.width() >= piece.len {
+            (number, at) = (number + 1, 0);
+            piece = self.piece(arena, number).filter(|piece| piece.len > 0)?;
+        }
+        Some((Position(number, at), piece))
     }
 
     /// Number of lists.
@@ -121,8 +204,9 @@ impl Children {
     }
 }
 
-/// The first number for which something does not hold that holds for all before it.
-fn partition(mut from: u32, mut to: u32, holds: impl Fn(u32) -> bool) -> u32 {
+/// The first number below `end` for which something does not hold that holds for all before it.
+fn partition(end: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut from, mut to) = (0, end);
     while from < to {
         let middle = from.midpoint(to);
         if holds(middle) { from = middle + 1 } else { to = middle }
@@ -133,6 +217,13 @@ fn partition(mut from: u32, mut to: u32, holds: impl Fn(u32) -> bool) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    const COUNT: u32 = 20_011;
+
+    fn orders() -> [&'static dyn Fn(u32) -> u32; 3] {
+        [&|n| n, &|n| COUNT - 1 - n, &|n| n * 7919 % COUNT]
+    }
 
     /// Inserts numbers that are their own names.
     fn filled(arena: &mut Arena, ids: impl Iterator<Item = Id>) -> Children {
@@ -140,7 +231,7 @@ mod tests {
         for id in ids {
             match children.find(arena, |known| known.cmp(&id)) {
                 Ok(position) => children.replace(arena, position, id),
-                Err(position) => children.insert(arena, &mut free, position, id).unwrap(),
+                Err(position) => children.insert(arena, &mut free, position, (0, id)).unwrap(),
             }
         }
         children
@@ -153,26 +244,43 @@ mod tests {
 
     #[test]
     fn any_order_comes_out_sorted() {
-        const COUNT: u32 = 20_011;
-        let orders: [&dyn Fn(u32) -> u32; 3] = [&|n| n, &|n| COUNT - 1 - n, &|n| n * 7919 % COUNT];
-        for order in orders {
-            let arena = &mut Arena::new(std::path::Path::new("/var/tmp"));
+        for order in orders() {
+            let arena = &mut Arena::new(Path::new("/var/tmp"));
             let children = filled(arena, (0..COUNT).map(order).chain(0..COUNT));
             assert!(all(children, arena).into_iter().eq(0..COUNT));
-            assert!(
-                (0..children.pieces()).all(|number| (1..=PIECE).contains(&children.piece(arena, number).unwrap().len))
-            );
+            let length = |number| children.piece(arena, number).unwrap().len;
+            assert!((0..children.pieces()).all(|number| (1..=PIECE).contains(&length(number))));
             for id in [0, 1, COUNT / 2, COUNT - 1] {
                 assert_eq!(children.get(arena, children.find(arena, |known| known.cmp(&id)).unwrap()), id);
             }
         }
-        let arena = &mut Arena::new(std::path::Path::new("/var/tmp"));
+        let arena = &mut Arena::new(Path::new("/var/tmp"));
         let none = filled(arena, std::iter::empty());
         assert_eq!(none.find(arena, |_| Ordering::Equal), Err(Position::FIRST));
         assert!(all(none, arena).is_empty());
         for count in [1, PIECE - 1, PIECE, PIECE + 1] {
             let children = filled(arena, 0..count);
             assert!(all(children, arena).into_iter().eq(0..count), "{count}");
+        }
+    }
+
+    #[test]
+    fn hashes_find_what_they_are_of_even_if_many_are_the_same() {
+        let hashes: [&dyn Fn(u32) -> u32; 3] = [&|id| id.wrapping_mul(2_654_435_761), &|id| id % 5, &|_| u32::MAX];
+        for (hash, count) in hashes.into_iter().zip([COUNT, 8000, 3000]) {
+            let (arena, mut free) = (&mut Arena::new(Path::new("/var/tmp")), Free::NONE);
+            let some = filled(arena, 0..count / 2);
+            let mut children = some.with_hashes(arena, &mut free, |_, id| hash(id)).unwrap();
+            for id in (count / 2..count).chain(0..count) {
+                match children.find_hashed(arena, hash(id), |known| known == id) {
+                    Ok(position) => assert!(id < count && children.get(arena, position) == id),
+                    Err(position) => children.insert(arena, &mut free, position, (hash(id), id)).unwrap(),
+                }
+            }
+            assert!(children.find_hashed(arena, hash(7), |_| false).is_err());
+            let mut known = all(children, arena);
+            known.sort_unstable();
+            assert!(known.into_iter().eq(0..count));
         }
     }
 }

@@ -37,7 +37,7 @@ impl DirectoryRecord {
     /// Nine numbers: class, parent, mtime (two), nanoseconds, children (two), next, flags.
     pub(super) fn bytes(&self) -> [u8; Self::BYTES] {
         let [list, rest] = self.children.list.pack();
-        let flags = [self.opaque, self.implicit, self.children.deep];
+        let flags = [self.opaque, self.implicit, self.children.deep, self.children.hashed];
         let flags = flags.iter().rev().fold(0, |flags, &flag| flags << 1 | u32::from(flag));
         let (low, high) = (self.mtime as u32, (self.mtime >> 32) as u32);
         numbers_to_bytes([self.class, self.parent, low, high, self.mtime_ns, list, rest, self.next, flags])
@@ -50,7 +50,7 @@ impl DirectoryRecord {
             parent,
             mtime: (u64::from(high) << 32 | u64::from(low)) as i64,
             mtime_ns,
-            children: Children { list: List::unpack([list, rest]), deep: flags & 4 != 0 },
+            children: Children { list: List::unpack([list, rest]), deep: flags & 4 != 0, hashed: flags & 8 != 0 },
             next,
             opaque: flags & 1 != 0,
             implicit: flags & 2 != 0,
@@ -90,11 +90,12 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let children = Children { list: List::unpack([7, 1 << 31 | 13 << 5 | 11]), deep: true };
+        let children = Children { list: List::unpack([7, 1 << 31 | 13 << 5 | 11]), deep: true, hashed: false };
         let (class, parent, mtime, mtime_ns, next) = (1, u32::MAX, i64::MIN + 5, 999_999_999, 3);
         let record = DirectoryRecord { class, parent, mtime, mtime_ns, children, next, opaque: false, implicit: true };
         assert_eq!(DirectoryRecord::of(&record.bytes()), record);
-        let other = DirectoryRecord { children: Children::NONE, mtime: -1, opaque: true, implicit: false, ..record };
+        let other =
+            DirectoryRecord { children: Children::NONE_HASHED, mtime: -1, opaque: true, implicit: false, ..record };
         assert_eq!(DirectoryRecord::of(&other.bytes()), other);
         let names = Names { place: 1, count: 2, walk: 3, directory: 4, child: u32::MAX };
         assert_eq!(Names::of(&names.bytes()), names);

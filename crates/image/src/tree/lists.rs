@@ -30,7 +30,7 @@ impl Free {
         Ok(taken)
     }
 
-    fn give(&mut self, arena: &mut Arena, list: List) {
+    pub(super) fn give(&mut self, arena: &mut Arena, list: List) {
         if list.at != NONE {
             let first = &mut self.0[usize::from(list.class)];
             arena.at_mut(list.at)[..ITEM].copy_from_slice(&first.to_le_bytes());

@@ -13,6 +13,7 @@ mod objects;
 mod open_ends;
 mod records;
 mod segments;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -50,7 +51,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// An empty one. What does not fit into memory goes into a nameless file in `folder`.
     pub(crate) fn new(folder: &Path) -> Self {
-        Tree { objects: Objects::new(folder), below: Children::NONE, implicit: false, walks: 0, recent: None }
+        Tree { objects: Objects::new(folder), below: Children::NONE_HASHED, implicit: false, walks: 0, recent: None }
     }
 
     pub(crate) fn inode(&self, id: Id) -> Inode<'_> {
@@ -83,7 +84,7 @@ impl Tree {
         self.objects.parent(directory)
     }
 
-    /// A directory's names in order, and what has them.
+    /// A directory's names, and what has them; in order, if the tree is finished.
     pub(crate) fn children(&self, directory: Directory) -> impl Iterator<Item = (&[u8], Id)> {
         let mut position = Position::FIRST;
         let arena = &self.objects.records().arena;
@@ -100,7 +101,7 @@ impl Tree {
         self.objects.records().is_marked(id)
     }
 
-    /// A number of the caller's own for an object; 0 at first.
+    /// A number of the caller's own for an object, which keeps it if the object gets another number; 0 at first.
     pub(crate) fn set_place(&mut self, id: Id, place: u32) {
         self.objects.set_place(id, place);
     }

@@ -1,13 +1,15 @@
 //! A tree's objects as they are kept: records, and what is known of directories and of what has several names.
 
-use super::arena::{Id, NONE};
+use super::arena::{Arena, Id, NONE};
 use super::children::{Children, Position};
 use super::classes::{Class, Classes};
 use super::fixed::{DirectoryRecord, Names};
 use super::inode::{Body, Directory, Inode};
 use super::lists::Free;
-use super::records::{Records, Tag};
+use super::records::{self, Records, Tag};
 use super::segments::{self, Kept, SparseMap};
+use super::sort;
+use std::hash::{BuildHasher, RandomState};
 
 /// The root's.
 pub(crate) const ROOT: Id = 0;
@@ -20,6 +22,10 @@ pub(super) struct Objects {
     records: Records,
     classes: Classes,
     free: Free,
+    /// Directories whose children have hashes.
+    hashed: Vec<Id>,
+    /// What makes the hashes: another one for each tree, so that no layer is made for it.
+    hasher: RandomState,
 }
 
 /// Where a name is in its directory, or would be.
@@ -32,7 +38,13 @@ pub(super) struct Slot {
 impl Objects {
     /// The root only.
     pub(super) fn new(folder: &std::path::Path) -> Self {
-        let mut objects = Objects { records: Records::new(folder), classes: Classes::default(), free: Free::NONE };
+        let mut objects = Objects {
+            records: Records::new(folder),
+            classes: Classes::default(),
+            free: Free::NONE,
+            hashed: Vec::new(),
+            hasher: RandomState::new(),
+        };
         // The very first thing in an arena is at 0, and in memory.
         let _root = objects.records.begin(Tag::Directory, b"").raw(&[0; DirectoryRecord::BYTES]).finish();
         objects.describe_as(ROOT, ROOT, &Inode::implicit_directory()).unwrap_or_default();
@@ -82,7 +94,8 @@ impl Objects {
     /// Keeps another name of an object.
     pub(super) fn push_link(&mut self, name: &[u8], object: Id) -> Result<Id, String> {
         if !self.records.is_linked(object) {
-            let names = self.records.keep(&Names::default().bytes())?;
+            let names = Names { place: self.records.head(object), ..Names::default() };
+            let names = self.records.keep(&names.bytes())?;
             self.records.set_head(object, names);
             self.records.set_linked(object);
         }
@@ -92,7 +105,11 @@ impl Objects {
     /// Looks a name up.
     pub(super) fn slot(&self, directory: Id, name: &[u8]) -> Slot {
         let children = self.record(directory).children;
-        let position = children.find(&self.records.arena, |child| self.records.name(child).cmp(name));
+        let named = |child| self.records.name(child);
+        let position = match children.hashed {
+            true => children.find_hashed(&self.records.arena, self.hash(name), |child| named(child) == name),
+            false => children.find(&self.records.arena, |child| named(child).cmp(name)),
+        };
         Slot { directory, position }
     }
 
@@ -107,24 +124,53 @@ impl Objects {
         let mut record = self.record(slot.directory);
         match slot.position {
             Ok(position) => record.children.replace(&mut self.records.arena, position, id),
-            Err(position) => {
-                record.children.insert(&mut self.records.arena, &mut self.free, position, id)?;
+            Err(mut position) => {
+                let Objects { records, free, hasher, .. } = self;
+                let hash = |arena: &Arena, id| hasher.hash_one(records::name(arena, id)) as u32;
+                let own = if record.children.wants_hashes(&records.arena, position) {
+                    record.children = record.children.with_hashes(&mut records.arena, free, hash)?;
+                    self.hashed.push(slot.directory);
+                    let own = hash(&records.arena, id);
+                    position =
+                        record.children.find_hashed(&records.arena, own, |_| false).unwrap_or_else(|place| place);
+                    own
+                } else if record.children.hashed {
+                    hash(&records.arena, id)
+                } else {
+                    0
+                };
+                record.children.insert(&mut records.arena, free, position, (own, id))?;
                 self.set_record(slot.directory, record);
             }
         }
         Ok(())
     }
 
-    /// Puts a link to a path of lower layers into a list of such, in order; answers the one that is there, if there is one.
+    /// Puts a link to a path of lower layers into a list of such, which has hashes; answers the one that is there, if there is one.
     pub(super) fn put_below(&mut self, list: &mut Children, path: &[u8]) -> Result<Id, String> {
-        match list.find(&self.records.arena, |id| self.records.fields(id).bytes().cmp(path)) {
+        let hash = self.hash(path);
+        match list.find_hashed(&self.records.arena, hash, |id| self.records.fields(id).bytes() == path) {
             Ok(position) => Ok(list.get(&self.records.arena, position)),
             Err(position) => {
                 let id = self.push(b"", ROOT, &Inode::absent(Body::Below(path)))?;
-                list.insert(&mut self.records.arena, &mut self.free, position, id)?;
+                list.insert(&mut self.records.arena, &mut self.free, position, (hash, id))?;
                 Ok(id)
             }
         }
+    }
+
+    /// Puts all directories into the order of their names. Objects in them that are not linked to get other numbers.
+    pub(super) fn sort(&mut self) -> Result<(), String> {
+        for directory in std::mem::take(&mut self.hashed) {
+            let record = self.record(directory);
+            let children = sort::by_name(record.children, &mut self.records, &mut self.free)?;
+            self.set_record(directory, DirectoryRecord { children, ..record });
+        }
+        Ok(())
+    }
+
+    fn hash(&self, name: &[u8]) -> u32 {
+        self.hasher.hash_one(name) as u32
     }
 
     /// Gives a directory new metadata; its children stay.

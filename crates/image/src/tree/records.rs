@@ -67,6 +67,16 @@ pub(super) fn put_number(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(value as u8);
 }
 
+/// The name in a record.
+pub(super) fn name(arena: &Arena, id: Id) -> &[u8] {
+    name_of(arena.at(id))
+}
+
+/// The name in these bytes, which begin with a record.
+pub(super) fn name_of(record: &[u8]) -> &[u8] {
+    &record[NAME_AT..NAME_AT + usize::from(record[5])]
+}
+
 /// All records of a tree, and what else is in its arena.
 pub(super) struct Records {
     pub(super) arena: Arena,
@@ -156,8 +166,30 @@ impl Records {
     }
 
     pub(super) fn name(&self, id: Id) -> &[u8] {
-        let record = self.arena.at(id);
-        &record[NAME_AT..NAME_AT + usize::from(record[5])]
+        name(&self.arena, id)
+    }
+
+    /// The bytes of a record, and whether it may be kept elsewhere, as only the directory that it is in refers to it; of others no more
+    /// than their names.
+    pub(super) fn whole(&self, id: Id) -> (&[u8], bool) {
+        let (record, mut fields) = (self.arena.at(id), self.fields(id));
+        let numbers = match self.tag(id) {
+            Tag::Directory | Tag::Below => None,
+            _ if self.is_linked(id) => None,
+            Tag::Whiteout => Some(0),
+            Tag::Link => Some(1),
+            Tag::Fifo | Tag::Symlink => Some(3),
+            Tag::Char | Tag::Block => Some(4),
+            Tag::File => Some(5),
+            Tag::Sparse => Some(7),
+        };
+        (0..numbers.unwrap_or(0)).for_each(|_| {
+            fields.number();
+        });
+        if self.tag(id) == Tag::Symlink && numbers.is_some() {
+            fields.bytes();
+        }
+        (&record[..record.len() - fields.0.len()], numbers.is_some())
     }
 
     /// Reads what follows the name.

@@ -75,7 +75,7 @@ fn objects_are_walked_once_and_their_names_counted() {
     ]);
     let known: std::collections::HashMap<String, Id> = paths(&tree).into_iter().collect();
     assert!(known["/one"] == known["/two"] && known["/one"] == known["/d/three"]);
-    tree.content_size();
+    tree.finish().unwrap();
     for _ in 0..2 {
         let (mut walk, mut met) = (Walk::new(&mut tree), Vec::new());
         while let Some(id) = walk.next(&mut tree) {
@@ -119,16 +119,31 @@ fn what_is_kept_of_an_object_is_what_the_entry_said() {
     assert!(matches!(tree.inode(known["/c"]).body, Body::Device(u32::MAX)) && tree.file_type(known["/c"]) == 3);
 }
 
+/// Many enough that they are sorted in parts.
 #[test]
-fn room_is_bounded_whatever_it_is_taken_for() {
+fn names_in_no_order_come_out_sorted() {
+    const COUNT: u32 = 60_000;
     let mut tree = Tree::new(Path::new("/var/tmp"));
-    let refused = (0..u32::MAX).find_map(|number| {
-        let value = [&number.to_le_bytes()[..], &[0; 60_000]].concat();
-        let xattrs = vec![(b"user.x".to_vec(), value)];
-        tree.add(Entry { xattrs, ..entry(&format!("f{number}"), Kind::File) }).err().map(|why| (number, why))
-    });
-    let (number, why) = refused.unwrap();
-    assert!((16_000..18_000).contains(&number) && why.contains("more than 1024 MiB"), "{number}: {why}");
+    let name = |number: u32| format!("{number:a>50}");
+    for number in (0..COUNT).map(|number| (u64::from(number) * 7919 % u64::from(COUNT)) as u32) {
+        tree.add(entry(&format!("d/{}", name(number)), Kind::File)).unwrap();
+        if number % 1000 == 0 {
+            // What is there is found: replaced, linked to, hidden.
+            tree.add(link(&format!("d/{}", name(number)), &format!("d/{}", name(number)))).unwrap();
+            tree.add(entry(&format!("d/{}", name(number)), Kind::Directory)).unwrap();
+            tree.add(link(&format!("l{number}"), &format!("low/{number}"))).unwrap();
+        }
+    }
+    assert_eq!(tree.finish(), Ok(0));
+    let all = names(&tree);
+    assert_eq!(all.len() as u32, 1 + COUNT + COUNT / 1000);
+    let Body::Directory(root) = tree.inode(ROOT).body else { panic!("no directory") };
+    let (first, directory) = tree.children(root).next().unwrap();
+    let Body::Directory(large) = tree.inode(directory).body else { panic!("no directory") };
+    let mut expected: Vec<String> = (0..COUNT).map(name).collect();
+    expected.sort_unstable();
+    assert!(first == b"d" && tree.children(large).map(|(name, _)| name).eq(expected.iter().map(String::as_bytes)));
+    assert_eq!(tree.children(large).filter(|&(_, id)| tree.is_directory(id)).count() as u32, COUNT / 1000);
 }
 
 #[test]
@@ -149,7 +164,7 @@ fn what_is_left_to_lower_layers_is_told() {
             entry("gone", Kind::File),
         ];
         let mut tree = tree(entries);
-        tree.content_size();
+        tree.finish().unwrap();
         tree
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

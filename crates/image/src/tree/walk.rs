@@ -107,15 +107,21 @@ impl Paths {
 }
 
 impl Tree {
-    /// Bytes of all files that can be reached, each once. To be asked for first: it counts names, too.
-    pub(crate) fn content_size(&mut self) -> u64 {
+    /// Ends the adding of entries: directories come into their order, by which objects may get
+    /// other numbers, and names are counted. Answers the bytes of all files that can be
+    /// reached, each once.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub(crate) fn finish(&mut self) -> Result<u64, String> {
+        self.objects.sort()?;
         let (mut size, mut walk) = (0u64, Walk::new(self));
         while let Some(id) = walk.next(self) {
             if let Body::File { size: bytes, .. } = self.inode(id).body {
                 size = size.saturating_add(bytes);
             }
         }
-        size
+        Ok(size)
     }
 
     /// How many names an object has, but for directories.

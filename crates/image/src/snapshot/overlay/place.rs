@@ -86,7 +86,7 @@ impl<'a> Placer<'a> {
         }
         match inode.body {
             Body::File { .. } => {
-                let data = data_path(self.data, id);
+                let data = data_path(self.data, self.tree.place(id));
                 rustix::fs::renameat(CWD, &data, folder, name).map_err(self.failed("rename to", path))?;
             }
             Body::Symlink(target) => {

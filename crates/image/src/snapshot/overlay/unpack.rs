@@ -35,13 +35,17 @@ pub(super) fn unpack(
         let is_file = entry.kind == Kind::File;
         match tree.add(entry) {
             Err(why) => return reader.refuse(why),
-            Ok(Some(id)) if is_file => content.write(&mut reader, &tree, id)?,
+            Ok(Some(id)) if is_file => {
+                // It may be known by another number later.
+                tree.set_place(id, id);
+                content.write(&mut reader, &tree, id)?;
+            }
             Ok(_) => {}
         }
     }
     reader.drain()?;
     let mut summary = content.summary;
-    summary.size = tree.content_size();
+    summary.size = tree.finish().or_else(|why| reader.refuse(why))?;
     summary.root = tree.root_directory();
     summary.opaque = tree.hides_all_below();
     write_open_ends(&tree, work)?;
