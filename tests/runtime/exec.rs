@@ -104,6 +104,16 @@ fn exec_lives_under_the_filter_too() {
 
 #[test]
 #[ignore = "needs root: makes containers"]
+fn a_label_that_the_kernel_does_not_know_is_refused() {
+    let bundle = Bundle::script("sleep 100");
+    bundle.run_detached();
+    let exec = |label: &str| bundle.call(&["exec", "--process-label", label, &bundle.name, "id", "-u"]);
+    exec("a:b:c").fails_with(255, "process.selinuxLabel: ");
+    assert_eq!(exec("").good(), "0\n", "an empty one is none");
+}
+
+#[test]
+#[ignore = "needs root: makes containers"]
 fn a_missing_working_directory_is_not_made() {
     let bundle = running();
     let said = bundle.call(&["exec", "--cwd", "/not/there", &bundle.name, "true"]);
