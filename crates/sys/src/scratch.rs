@@ -15,7 +15,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of a mapping that come into the process at most when one of them is touched.
+/// As much as kernels before Linux 6.18 map at most when a byte is touched (mm/memory.c, `fault_around_bytes`).
 pub const PIECE: usize = 64 << 10;
 
 /// File systems on which room that fallocate(2) has given is never taken back: ext4, XFS, tmpfs (statfs(2)).
@@ -46,12 +46,13 @@ impl Scratch {
         Ok(in_place.then(|| Scratch { file: file.into(), size: 0 }))
     }
 
-    /// The next `length` bytes: zeros at first. `None` where the file system cannot promise room.
+    /// The next `length` bytes: zeros at first. When one is touched, at most `piece` bytes come into the process, which is a multiple of the
+    /// size of a page. `None` where the file system cannot promise room.
     ///
     /// # Errors
     /// fallocate(2)'s and mmap(2)'s, that the disk is full among them.
-    pub fn map(&mut self, length: usize) -> io::Result<Option<Mapping>> {
-        let length = length.next_multiple_of(PIECE);
+    pub fn map(&mut self, length: usize, piece: usize) -> io::Result<Option<Mapping>> {
+        let length = length.next_multiple_of(piece);
         match fallocate(&self.file, FallocateFlags::empty(), self.size, length as u64) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(None),
             allocated => allocated?,
@@ -67,7 +68,7 @@ impl Scratch {
         self.size += length as u64;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let mapping = Mapping { start, length };
-        mapping.divide();
+        mapping.divide(piece);
         Ok(Some(mapping))
     }
 }
@@ -89,12 +90,12 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Has no fault map more than [`PIECE`]: since Linux 6.18 one maps all of a large folio, up to 2 MiB, but never beyond its area, and
+    /// Has no fault map more than a piece: since Linux 6.18 one maps all of a large folio, up to 2 MiB, but never beyond its area, and
     /// areas whose advice differs are apart. Where there are too many areas already it stays as it is.
-    fn divide(&self) {
-        for at in (0..self.length).step_by(2 * PIECE) {
+    fn divide(&self, piece: usize) {
+        for at in (0..self.length).step_by(2 * piece) {
             // SAFETY: the range lies in the mapping, whose length is a multiple of a piece; advice changes no content.
-            unsafe { libc::madvise(self.start.as_ptr().add(at).cast::<c_void>(), PIECE, libc::MADV_RANDOM) };
+            unsafe { libc::madvise(self.start.as_ptr().add(at).cast::<c_void>(), piece, libc::MADV_RANDOM) };
         }
     }
 
@@ -180,7 +181,7 @@ mod tests {
         // Not a tmpfs, if that can be had.
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         let Some(mut scratch) = Scratch::within(folder.path()).unwrap() else { return };
-        let (mut first, second) = (scratch.map(SIZE).unwrap().unwrap(), scratch.map(5).unwrap().unwrap());
+        let (mut first, second) = (scratch.map(SIZE, PIECE).unwrap().unwrap(), scratch.map(5, PIECE).unwrap().unwrap());
         assert_eq!((first.len(), second.len()), (SIZE, PIECE));
         let before = resident().unwrap();
         for at in (0..SIZE).step_by(4096) {

@@ -15,6 +15,8 @@ use zstd_sys::{
 
 /// Less than this is not worth a file.
 const SMALL: usize = 1 << 20;
+/// What comes into the process with a byte of a window: a block may refer to a thousand places, anywhere. At least a page.
+const PIECE: usize = 16 << 10;
 
 /// A decoder.
 #[derive(Debug)]
@@ -132,7 +134,7 @@ impl Pieces {
         let share = self.budget.take(size);
         if share.is_none()
             && let Some(mut scratch) = Scratch::within(&self.folder)?
-            && let Some(mut mapping) = scratch.map(size)?
+            && let Some(mut mapping) = scratch.map(size, PIECE.max(rustix::param::page_size()))?
         {
             let start = mapping.as_mut_ptr().cast::<c_void>();
             self.list.extend(NonNull::new(start).map(|known| (known, Piece::File(mapping))));

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 /// Bytes of files that a process has mapped at most while it inflates, but for what one block adds.
-const RESIDENT: usize = 16 << 20;
+const RESIDENT: usize = 12 << 20;
 /// A block of zstd has at most so many bytes.
 const BLOCK: usize = 128 << 10;
 

@@ -157,7 +157,7 @@ impl Arena {
             self.file = Scratch::within(&self.folder)?;
             IN_FILES.fetch_add(usize::from(self.file.is_some()), Ordering::Relaxed);
         }
-        let mapping = self.file.as_mut().map_or(Ok(None), |file| file.map(BLOCK))?;
+        let mapping = self.file.as_mut().map_or(Ok(None), |file| file.map(BLOCK, PIECE))?;
         Ok(mapping.map(|bytes| Block::File { bytes, touched: Cell::new(0) }))
     }
 
