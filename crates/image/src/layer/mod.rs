@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// Memory that all layers of this process together take for what grows with them: zstd's windows, trees of names. What goes beyond is in
 /// a file.
-pub(crate) static BUDGET: Budget = Budget::new(24 << 20);
+pub(crate) static BUDGET: Budget = Budget::new(16 << 20);
 
 /// Told how many bytes of a blob have been read so far.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
