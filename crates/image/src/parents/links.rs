@@ -24,20 +24,21 @@ impl LinkError {
     }
 }
 
-/// Finds the files that links mean, given as targets and names in turn. `room`: bytes that they may have together.
+/// Finds the files that links mean, given as targets and names in turn, each ended by a NUL. `room`: bytes that they may have together.
 ///
 /// A target that is its own name too stays visible in the merged tree, and becomes another name of the copy there, as link(2) would
 /// have made it, unless it is found behind a symbolic link only.
-pub(super) fn find(words: &[Vec<u8>], below: &mut Stack, room: u64) -> Result<Vec<Linked>, LinkError> {
-    let mut names: BTreeMap<&[u8], Vec<Vec<u8>>> = BTreeMap::new();
-    for pair in words.chunks_exact(2) {
-        names.entry(&pair[0]).or_default().push(pair[1].clone());
+pub(super) fn find<'a>(words: &'a [u8], below: &mut Stack, room: u64) -> Result<Vec<Linked<'a>>, LinkError> {
+    let mut names: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+    let mut words = words.split(|&byte| byte == 0).filter(|word| !word.is_empty());
+    while let (Some(target), Some(name)) = (words.next(), words.next()) {
+        names.entry(target).or_default().push(name);
     }
     let (mut found, mut size) = (Vec::new(), 0u64);
     for (target, mut names) in names {
         let refused = |why: &str| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let entry = text(names.iter().find(|name| *name != target).map_or(target, Vec::as_slice));
+            let entry = text(names.iter().find(|name| **name != target).map_or(target, |name| name));
             LinkError::Refused(LayerError::Link { name: entry, target: text(target), why: why.to_owned() })
         };
         let object = below.find_object(target).map_err(LinkError::Lookup)?;
@@ -48,7 +49,7 @@ pub(super) fn find(words: &[Vec<u8>], below: &mut Stack, room: u64) -> Result<Ve
             return Err(refused("a copy of it would be larger than the layers that it comes from"));
         }
         if !below.has_directly(target).map_err(LinkError::Lookup)? {
-            names.retain(|name| name != target);
+            names.retain(|name| *name != target);
         }
         found.push(Linked { object, names });
     }

@@ -25,10 +25,10 @@ pub(super) struct Metadata {
 }
 
 /// A file of a lower layer, and the names that it gets.
-pub(super) struct Linked {
+pub(super) struct Linked<'a> {
     /// Opened as a path.
     pub(super) object: OwnedFd,
-    pub(super) names: Vec<Vec<u8>>,
+    pub(super) names: Vec<&'a [u8]>,
 }
 
 /// Reads the metadata of an open file or directory.
@@ -60,7 +60,7 @@ pub(super) fn metadata(directory: &OwnedFd) -> Result<Metadata, Errno> {
 pub(super) fn make(
     folder: &Path,
     directories: &BTreeMap<Vec<u8>, Metadata>,
-    linked: &[Linked],
+    linked: &[Linked<'_>],
 ) -> Result<(), ImageError> {
     let path_of = |path: &[u8]| folder.join(OsStr::from_bytes(path));
     std::fs::create_dir(folder).map_err(FileError::at("create folder", folder))?;

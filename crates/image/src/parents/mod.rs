@@ -32,7 +32,7 @@ use stack::{Stack, prefixes};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -98,11 +98,22 @@ impl Words {
     }
 }
 
-fn read_words(path: &Path) -> Result<Vec<Vec<u8>>, FileError> {
+/// Does something with each word of such a file; there may be a million, of which none is kept.
+fn each_word(path: &Path, mut act: impl FnMut(&[u8]) -> Result<(), ImageError>) -> Result<(), ImageError> {
+    let mut file = BufReader::new(File::open(path).map_err(FileError::at("open", path))?);
+    let mut word = Vec::new();
+    while file.read_until(0, &mut word).map_err(FileError::at("read", path))? > 0 {
+        act(word.strip_suffix(b"\0").unwrap_or(&word))?;
+        word.clear();
+    }
+    Ok(())
+}
+
+/// A file's content; nothing if there is none.
+fn read_if_any(path: &Path) -> Result<Vec<u8>, FileError> {
     match std::fs::read(path) {
-        Ok(bytes) => Ok(bytes.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(FileError::at("read", path)(e)),
+        read => read.map_err(FileError::at("read", path)),
     }
 }
 
@@ -118,17 +129,17 @@ impl Images {
         let diff_ids = &diff_ids[lowest..];
         for at in 0..diff_ids.len() {
             let folder = self.store.layer_dir(&diff_ids[at]);
-            let links = read_words(&folder.join(LINKS))?;
+            let links = read_if_any(&folder.join(LINKS))?;
             // Directories that nothing describes are as they should be in the lowest layer.
-            let implicit = if at == 0 { Vec::new() } else { read_words(&folder.join(IMPLICIT))? };
-            if (implicit.is_empty() && links.is_empty()) || self.is_adopted(&diff_ids[at], &chains[at]) {
+            let implicit = Some(folder.join(IMPLICIT)).filter(|path| at > 0 && path.exists());
+            if (implicit.is_none() && links.is_empty()) || self.is_adopted(&diff_ids[at], &chains[at]) {
                 continue;
             }
             // The chain of the lowest layer is its diff ID, whose claim somebody may hold who waits for this one.
             let ingest =
                 self.store.ingest(&carboy_store::Hasher::digest_of(format!("parents {}", chains[at]).as_bytes()))?;
             if !self.is_adopted(&diff_ids[at], &chains[at]) {
-                self.adopt(&diff_ids[..=at], &chains, (&implicit, &links), ingest.folder())?;
+                self.adopt(&diff_ids[..=at], &chains, (implicit.as_deref(), &links), ingest.folder())?;
             }
         }
         Ok(())
@@ -144,7 +155,7 @@ impl Images {
         &self,
         diff_ids: &[Digest],
         chains: &[Digest],
-        (implicit, links): (&[Vec<u8>], &[Vec<u8>]),
+        (implicit, links): (Option<&Path>, &[u8]),
         work: &Path,
     ) -> Result<(), ImageError> {
         let Some((diff_id, lower)) = diff_ids.split_last() else { return Ok(()) };
@@ -159,7 +170,7 @@ impl Images {
         let mut below = Stack::new(below);
         let mut own = Stack::new(vec![self.snapshotter.open_root(&self.store, diff_id)?]);
         let linked = links::find(links, &mut below, self.room_of(lower)?).map_err(|e| e.of_layer(diff_id))?;
-        let names = linked.iter().flat_map(|linked| linked.names.iter().map(Vec::as_slice));
+        let names = linked.iter().flat_map(|linked| linked.names.iter().copied());
         let directories = choose(implicit, names, &mut below, &mut own)?;
         let folder = self.store.layer_dir(diff_id);
         if directories.is_empty() && linked.is_empty() {
@@ -189,7 +200,7 @@ impl Images {
 /// The directories that have to be made: those whose metadata below are not what they would get anyway, and all above them and above
 /// the files of these names.
 fn choose<'n>(
-    implicit: &[Vec<u8>],
+    implicit: Option<&Path>,
     names: impl Iterator<Item = &'n [u8]>,
     below: &mut Stack,
     own: &mut Stack,
@@ -199,15 +210,25 @@ fn choose<'n>(
         metadata(directory).map_err(|errno| FileError::at("stat in layers", shown)(errno.into()))
     };
     let mut chosen = BTreeMap::new();
-    for path in implicit {
-        if let Some(found) = below.find(path)?.filter(|found| !is_default(found)) {
-            chosen.insert(path.clone(), described(path, &found)?);
-        }
+    if let Some(implicit) = implicit {
+        each_word(implicit, |path| {
+            if let Some(found) = below.find(path)?.filter(|found| !is_default(found)) {
+                chosen.insert(path.to_vec(), described(path, &found)?);
+            }
+            Ok(())
+        })?;
     }
-    let known: HashSet<&[u8]> = implicit.iter().map(Vec::as_slice).collect();
     let above_names = names.filter_map(|name| Some(name[..name.iter().rposition(|&byte| byte == b'/')?].to_vec()));
     let paths: Vec<Vec<u8>> = chosen.keys().cloned().chain(above_names).collect();
-    for above in paths.iter().flat_map(|path| prefixes(path)) {
+    let above: HashSet<&[u8]> = paths.iter().flat_map(|path| prefixes(path)).collect();
+    let mut known = HashSet::new();
+    if let Some(implicit) = implicit.filter(|_| !above.is_empty()) {
+        each_word(implicit, |path| {
+            known.extend(above.get(path).copied());
+            Ok(())
+        })?;
+    }
+    for above in above {
         if chosen.contains_key(above) {
             continue;
         }
