@@ -20,10 +20,20 @@ pub(super) struct Stack(Vec<Layer>);
 
 struct Layer {
     root: OwnedFd,
-    /// Paths that were found not to be there; nothing below them is either.
+    /// Some of the paths that were found not to be there; nothing below them is either.
     absent: HashSet<Vec<u8>>,
-    /// Directories that were found, and not to hide what is below.
+    /// Some of the directories that were found, and not to hide what is below.
     open: HashSet<Vec<u8>>,
+}
+
+/// Paths that are remembered of a layer at most: a hostile one asks for a million. Neighbours follow each other, so that few are needed.
+const REMEMBERED: usize = 4096;
+
+fn remember(paths: &mut HashSet<Vec<u8>>, path: &[u8]) {
+    if paths.len() >= REMEMBERED {
+        paths.clear();
+    }
+    paths.insert(path.to_vec());
 }
 
 /// What one layer says of a path.
@@ -146,7 +156,7 @@ impl Layer {
     fn find_missing(&mut self, path: &[u8]) -> Result<Found, Errno> {
         let above = path.iter().rposition(|&byte| byte == b'/').map(|end| &path[..end]);
         if above.is_some_and(|above| self.open.contains(above)) {
-            self.absent.insert(path.to_vec());
+            remember(&mut self.absent, path);
             return Ok(Found::Absent);
         }
         let mut directory = None;
@@ -157,11 +167,11 @@ impl Layer {
             match rustix::fs::openat(above, name, flags, Mode::empty()) {
                 Ok(found) if is_opaque(&found) => return Ok(Found::Hidden),
                 Ok(found) => {
-                    self.open.insert(prefix.to_vec());
+                    remember(&mut self.open, prefix);
                     directory = Some(found);
                 }
                 Err(Errno::NOENT) => {
-                    self.absent.insert(prefix.to_vec());
+                    remember(&mut self.absent, prefix);
                     return Ok(Found::Absent);
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Found::Hidden),
@@ -181,4 +191,21 @@ pub(super) fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn is_opaque(directory: &OwnedFd) -> bool {
     let mut value = [0; 4];
     OPAQUE.iter().any(|name| rustix::fs::fgetxattr(directory, *name, &mut value[..]) == Ok(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_of_a_layer_does_not_grow_with_what_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("there")).unwrap();
+        let mut stack = Stack::new(vec![super::super::make::open_folder(folder.path()).unwrap()]);
+        for number in 0..3 * REMEMBERED {
+            assert!(stack.find(format!("there/{number}").as_bytes()).unwrap().is_none());
+            assert!(stack.find(b"there").unwrap().is_some());
+        }
+        assert!(stack.0[0].absent.len() <= REMEMBERED && stack.0[0].open.len() <= REMEMBERED);
+    }
 }
