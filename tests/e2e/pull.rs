@@ -233,7 +233,10 @@ fn a_pull_says_what_dockers_says() {
     let mut ends: Vec<&str> = said.lines().filter(|line| !line.contains(": Pulling from ")).collect();
     ends[..3].sort_unstable();
     let (each, status) = (format!("Digest: {digest}"), format!("Status: Downloaded newer image for {repository}"));
-    assert_eq!(ends, [&*format!("{layer}: Already exists"), &each, &each, &status, repository], "{said}");
+    // A layer's digest may begin with a digit or a letter.
+    let mut layers = [&*format!("{layer}: Already exists"), &each, &each];
+    layers.sort_unstable();
+    assert_eq!(ends, [&layers[..], &[&status, repository]].concat(), "{said}");
     let said = env.carboy(["push", repository]).ok();
     let words = format!("Using default tag: latest\nThe push refers to repository [{repository}]\n");
     assert!(said.starts_with(&words), "{said}");
