@@ -7,7 +7,7 @@ mod rootless;
 mod sharing;
 
 use crate::common::terminal::Terminal;
-use crate::common::{Call, images};
+use crate::common::{Call, images, leftovers};
 use crate::place::{Place, by_systemd, runtime};
 use std::path::Path;
 
@@ -117,6 +117,22 @@ impl Podman {
     }
 }
 
+impl Podman {
+    /// The store's own mount, once more for each process of podman's that cleans up behind a container and mounts it when all seems done.
+    fn unmount_store(&self) {
+        let store = self.place.path("s/overlay");
+        let folder = self.place.path("s");
+        for _ in 0..100 {
+            let busy = !leftovers::processes(&folder).is_empty();
+            while rustix::mount::unmount(store.as_path(), rustix::mount::UnmountFlags::DETACH).is_ok() {}
+            if !busy {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
 impl Drop for Podman {
     fn drop(&mut self) {
         let end = || {
@@ -130,8 +146,6 @@ impl Drop for Podman {
         // A panic in here while another unwinds would abort and hide both.
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(end));
         assert!(ended.is_ok() || std::thread::panicking(), "the containers could not be removed");
-        // The store's own mount.
-        let store = self.place.path("s/overlay");
-        let _ = rustix::mount::unmount(store.as_path(), rustix::mount::UnmountFlags::DETACH);
+        self.unmount_store();
     }
 }

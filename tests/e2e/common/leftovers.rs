@@ -40,7 +40,8 @@ fn mounts(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-fn processes(dir: &Path) -> Vec<(i32, String)> {
+/// Processes that name `dir`, or live in a mount namespace that has it.
+pub(crate) fn processes(dir: &Path) -> Vec<(i32, String)> {
     let dir = dir.to_str().unwrap();
     let us = std::process::id() as i32;
     let ours = std::fs::read_link("/proc/self/ns/mnt").unwrap();
